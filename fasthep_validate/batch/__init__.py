@@ -1,0 +1,56 @@
+"""Ways to run a job script on a worker node.
+
+A batch system is a :class:`Batch`: submit, status, cancel. Dispatch is a look-up in :data:`BATCHES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from fasthep_validate.batch import local
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fasthep_validate.models.execution import Pool, Strategy
+    from fasthep_validate.models.job import JobSpec, JobStatus
+
+
+class Batch(Protocol):
+    """A batch system, as the cluster sees it."""
+
+    def submit(self, job: JobSpec) -> str:
+        """Submit a job and return the batch system's id of it.
+
+        Raises:
+            SubmitError: it was refused; the message has the batch system's own words.
+        """
+
+    def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
+        """What the batch system knows of these jobs, in one query.
+
+        Raises:
+            SubmitError: it could not be asked; a query that fails is never an answer.
+        """
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Remove these jobs; those that are gone already are no error."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a strategy of FAST-HEP reaches its batch system.
+
+    Attributes:
+        make: makes the :class:`Batch`; it may use the folder that it is given, which is private to the
+            run and goes away with it.
+        directives: what the batch system is told for the jobs of a pool.
+    """
+
+    make: Callable[[Path], Batch]
+    directives: Callable[[Pool], dict[str, str]]
+
+
+BATCHES: Mapping[Strategy, Way] = {"local": Way(local.LocalBatch, local.directives)}

@@ -1,0 +1,252 @@
+"""The pipeline of a run, from a site's profile to stored evidence.
+
+===========  ===============================================  ==========================
+step         what it makes                                    stored as
+===========  ===============================================  ==========================
+prepare      profile, execution configuration, packed         ``profile.json``,
+             environment                                      ``execution.json``,
+                                                              ``pack.json``
+open         jobs, workers                                    ``jobs/``, ``events/``
+gather       evidence of every worker and the submit host     ``evidence/``
+close        logs, last words of every job                    ``debug/distributed/``
+===========  ===============================================  ==========================
+
+Judging is not here: the checks run under pytest, with what is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fasthep_validate import bundled, process
+from fasthep_validate.cluster import Cluster, submit_environment
+from fasthep_validate.errors import FasthepValidateError, NoWorkersError
+from fasthep_validate.events import read_probe
+from fasthep_validate.logs import collect
+from fasthep_validate.models.evidence import DaskEvidence, NodeProbe, SubmitEvidence, WorkerEvidence
+from fasthep_validate.modifiers import registered
+from fasthep_validate.pack import pack
+from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan
+from fasthep_validate.batch import BATCHES
+from fasthep_validate.profiles import Overrides, load_site
+from fasthep_validate.progress import Progress, Silent
+from fasthep_validate.store import RunFolder, new_run, write_model, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fasthep_validate.models.job import JobSpec
+    from fasthep_validate.models.packed import PackedEnv
+    from fasthep_validate.models.profile import SiteProfile
+
+DEFAULT_OUTDIR = Path("fasthep-validate-results")
+
+
+def load_profile(name: str, overrides: Overrides | None = None) -> SiteProfile:
+    """The profile of a site with the registered modifiers; see :func:`fasthep_validate.profiles.load_site`."""
+    return load_site(name, overrides=overrides or Overrides(), builtin=registered())
+
+
+def cache_folder() -> Path:
+    """Where packs are kept: ``$XDG_CACHE_HOME/fasthep-validate``, by default below ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "fasthep-validate" / "packs"
+
+
+@dataclass
+class Campaign:
+    """One run at one site.
+
+    Attributes:
+        site: the site's profile, overrides included.
+        folder: the run folder.
+        progress: who is told what happens.
+        packed: the environment; set by :meth:`prepare`.
+        cluster: the pools, while they are open.
+    """
+
+    site: SiteProfile
+    folder: RunFolder
+    progress: Progress
+    packed: PackedEnv | None = None
+    cluster: Cluster | None = None
+
+    def __post_init__(self) -> None:
+        self._dask: dict[str, DaskEvidence] = {}
+        self._submit = SubmitEvidence()
+        self._probe: Future[NodeProbe | None] | None = None
+
+    @classmethod
+    def begin(cls, site: SiteProfile, *, outdir: Path, progress: Progress) -> Campaign:
+        """Make the run folder and store what was asked for.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        folder = new_run(outdir, site.site)
+        write_model(folder.path / "profile.json", site)
+        write_model(folder.path / "execution.json", site.execution)
+        return cls(site, folder, progress)
+
+    def prepare(self) -> PackedEnv:
+        """Pack the environment, or find it packed.
+
+        Raises:
+            PackError: it cannot be packed.
+        """
+        self.progress.step(f"environment {self.site.execution.environment.prefix}: looking for changes")
+        self.packed = pack(self.site.execution.environment, cache=cache_folder(), say=self.progress.step)
+        write_model(self.folder.path / "pack.json", self.packed)
+        for note in self.packed.notes:
+            self.progress.step(note)
+        return self.packed
+
+    def open(self) -> Cluster:
+        """Start scheduler and workers and wait for them; a worker that does not come is evidence.
+
+        Raises:
+            SubmitError: the scheduler could not be started, or a job was refused.
+        """
+        packed = self.packed or self.prepare()
+        self._probe = ThreadPoolExecutor(1, "probe").submit(self._probe_submit_host, packed)
+        self.cluster = Cluster(self.site.execution, packed, self.folder, progress=self.progress)
+        self.cluster.start()
+        self.cluster.wait()
+        return self.cluster
+
+    def gather(self) -> None:
+        """Ask every worker and the scheduler, and store the answers."""
+        cluster = self._open_cluster()
+        self.progress.step(f"asking {len(cluster.registered)} of {len(cluster.logs)} workers")
+        found = cluster.gather()
+        self._dask = {worker: DaskEvidence.model_validate(facts) for worker, facts in found.items()}
+        probe = self._probe.result() if self._probe else None
+        self._submit = SubmitEvidence.model_validate({**cluster.scheduler_evidence(), "probe": probe})
+        self._store(cluster)
+        write_model(self.folder.path / "connection.json", cluster.connection())
+
+    def close(self) -> None:
+        """Close the pools, collect the logs, and store all that is known; safe to call again."""
+        cluster, self.cluster = self.cluster, None
+        if cluster is None:
+            return
+        self.progress.step("closing the pools")
+        (self.folder.path / "connection.json").unlink(missing_ok=True)
+        try:
+            cluster.close()
+        finally:
+            self._store(cluster)
+
+    def workers_error(self) -> NoWorkersError | None:
+        """The error of a run that no worker came to."""
+        if self._dask:
+            return None
+        planned = len(self.site.execution.worker_ids())
+        what = f"no worker came: 0 of {planned} registered with the scheduler"
+        return NoWorkersError(f"{self.site.site}: {what}. The failures below say which step broke, and why.")
+
+    def _open_cluster(self) -> Cluster:
+        if self.cluster is None:
+            raise FasthepValidateError("pools: they are not open. Use them inside their 'with' block.")
+        return self.cluster
+
+    def _store(self, cluster: Cluster) -> None:
+        write_model(self.folder.evidence / "submit.json", self._submit)
+        statuses = cluster.statuses()
+        for pool in self.site.execution.pools:
+            for worker in pool.worker_ids():
+                evidence = WorkerEvidence(
+                    worker=worker,
+                    pool=pool.name,
+                    job=statuses[worker],
+                    events=tuple(cluster.logs[worker].events),
+                    probe=read_probe(self.folder.log("out", worker)),
+                    dask=self._dask.get(worker),
+                    logs=collect(self.folder, worker),
+                )
+                write_model(self.folder.evidence / f"{worker}.json", evidence)
+
+    def _probe_submit_host(self, packed: PackedEnv) -> NodeProbe | None:
+        """Run the workers' probe here, with the same environment: what they are compared with."""
+        home = self.folder.jobs / "submit"
+        home.mkdir(exist_ok=True)
+        config = {
+            "root": packed.submit_prefix,
+            "relocations": [],
+            "text_files": [],
+            "required_imports": self.site.execution.environment.required_imports,
+            "scheduler_host": self.site.execution.scheduler.host,
+            "node_libraries": NODE_LIBRARIES,
+            "scratch": str(home),
+            "timeout": self.site.execution.timeouts.probe,
+        }
+        write_text(home / "probe.json.in", json.dumps(config, indent=2) + "\n")
+        argv: Sequence[str | Path] = [
+            packed.submit_python, bundled.worker_file("probe.py"), home / "probe.json.in", home / "probe.json",
+        ]  # fmt: skip
+        limit = 4 * self.site.execution.timeouts.probe
+        done = process.run(argv, timeout=limit, env=submit_environment(), cwd=home)
+        if not done.ok:
+            self.progress.step(f"the probe of the submit host failed: {done.stderr.strip()[-200:]}")
+            return None
+        return NodeProbe.model_validate_json((home / "probe.json").read_bytes())
+
+
+def dry_run(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[JobSpec, ...]:
+    """The jobs of a run, written to ``folder`` but not submitted.
+
+    The scheduler's port is 0 where the profile leaves it open: it is chosen when the scheduler starts.
+    """
+    way = BATCHES[site.execution.strategy]
+    directives = {pool.name: way.directives(pool) for pool in site.execution.pools}
+    names = ("ca.pem", "worker.pem", "worker.key")
+    secrets = {Path("<made for the run>") / name: name for name in names}
+    scheduler = Endpoint(site.execution.scheduler.host, site.execution.scheduler.port)
+    return Plan(site.execution, packed, folder, directives, secrets).jobs(scheduler)
+
+
+@contextmanager
+def open_pools(
+    site: SiteProfile, *, outdir: Path = DEFAULT_OUTDIR, progress: Progress | None = None
+) -> Iterator[Cluster]:
+    """The pools of a site, ready for your own Dask work.
+
+    Example::
+
+        from fasthep_validate import load_site, open_pools
+
+        with open_pools(load_site("local"), outdir="results") as pools:
+            print(pools.client.submit(sum, [1, 2, 3]).result())
+
+    Args:
+        site: the site's profile.
+        outdir: results and logs go to ``<outdir>/<site>/<UTC time>/``.
+        progress: who is told what happens; nobody by default.
+
+    Raises:
+        PackError: the environment cannot be packed.
+        SubmitError: the scheduler or a job could not be started.
+        NoWorkersError: no worker came; the message has the last words of the first one.
+    """
+    campaign = Campaign.begin(site, outdir=Path(outdir), progress=progress or Silent())
+    try:
+        cluster = campaign.open()
+        if not cluster.registered:
+            campaign.close()
+            raise _no_workers(campaign)
+        yield cluster
+    finally:
+        campaign.close()
+
+
+def _no_workers(campaign: Campaign) -> NoWorkersError:
+    worker = campaign.site.execution.worker_ids()[0]
+    tail: Sequence[Any] = next(log.tail for log in collect(campaign.folder, worker) if log.kind == "err")
+    words = f" Last words of {worker}: {tail[-1]}" if tail else ""
+    return NoWorkersError(f"{campaign.workers_error()}{words} Logs are in {campaign.folder.debug}.")

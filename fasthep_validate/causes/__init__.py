@@ -1,0 +1,15 @@
+"""Why a worker failed, out of a catalogue with stable ids.
+
+- ``catalogue``: all entries, with what each means, what to do and who can do it.
+- ``entry``: the form of an entry. ``inside``, ``outside``: those of the job itself and those around it.
+- ``rules``: which code, exit code or log line shows which entry.
+- ``match``: the evidence of a worker against the rules.
+"""
+
+from __future__ import annotations
+
+from fasthep_validate.causes.catalogue import CATALOGUE, reference
+from fasthep_validate.causes.entry import Entry
+from fasthep_validate.causes.match import explain, stopped_in
+
+__all__ = ["CATALOGUE", "Entry", "explain", "reference", "stopped_in"]

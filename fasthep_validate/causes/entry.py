@@ -1,0 +1,25 @@
+"""An entry of the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A cause.
+
+    Attributes:
+        id: stable id, ``FHV-<class>-<nnn>``.
+        title: what it is, in one line.
+        meaning: what happened, for somebody who has not met it before.
+        remedy: what to do.
+        who: who can do it.
+    """
+
+    id: str
+    title: str
+    meaning: str
+    remedy: str
+    who: Literal["user", "admin"] = "user"

@@ -1,0 +1,270 @@
+"""One scheduler, several pools of workers: start, wait, gather, retire, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from fasthep_validate.batch import BATCHES
+from fasthep_validate.connection import Connection, connect
+from fasthep_validate.credentials.run_tls import make_run_tls
+from fasthep_validate.errors import FasthepValidateError, SubmitError
+from fasthep_validate.events import EventLog
+from fasthep_validate.hub import Hub
+from fasthep_validate.models.job import JobStatus
+from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, dask_settings
+from fasthep_validate.store import write_model, write_text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from distributed import Client
+
+    from fasthep_validate.models.execution import ExecutionConfig
+    from fasthep_validate.models.job import JobSpec
+    from fasthep_validate.models.packed import PackedEnv
+    from fasthep_validate.progress import Progress
+    from fasthep_validate.store import RunFolder
+
+POLL = 0.1  # seconds between two looks at jobs and logs
+LAST_WORDS = 1.0  # seconds that a registration may lag behind the end of its job
+
+
+class Cluster:
+    """The pools of an execution configuration, as a context manager.
+
+    Workers are known by their planned names, ``default-0``; a worker that does not come is no error
+    here, but evidence.
+    """
+
+    def __init__(
+        self, execution: ExecutionConfig, packed: PackedEnv, folder: RunFolder, *, progress: Progress
+    ) -> None:
+        self.execution = execution
+        self.packed = packed
+        self.folder = folder
+        self.progress = progress
+        self.jobs: tuple[JobSpec, ...] = ()
+        self.registered: dict[str, str] = {}
+        self.logs = {worker: self._event_log(worker) for worker in execution.worker_ids()}
+        self._job_ids: dict[str, str] = {}
+        self._final: dict[str, JobStatus] = {}
+        self._client: Client | None = None
+        self._hub: Hub | None = None
+        # Private: it holds the keys of the run. mkdtemp makes it 0700.
+        self._private = Path(tempfile.mkdtemp(prefix="fasthep-validate-"))
+        self._tls = make_run_tls(self._private)
+        way = BATCHES[execution.strategy]
+        self._batch = way.make(self._private)
+        self._directives = {pool.name: way.directives(pool) for pool in execution.pools}
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def hub(self) -> Hub:
+        """The scheduler's process."""
+        if self._hub is None:
+            raise FasthepValidateError("pools: they are not open. Use them inside their 'with' block.")
+        return self._hub
+
+    def start(self) -> None:
+        """Start the scheduler and submit all jobs.
+
+        Raises:
+            SubmitError: the scheduler could not listen, or a job was refused.
+        """
+        self.progress.step("starting the scheduler")
+        self._hub = Hub(
+            Path(self.packed.submit_python), self._hub_config(), folder=self._private, env=submit_environment()
+        )
+        address = self._hub.wait_ready().address
+        host, _, port = address.rpartition("://")[2].rpartition(":")
+        secrets = {self._tls.ca: "ca.pem", self._tls.worker.cert: "worker.pem", self._tls.worker.key: "worker.key"}
+        plan = Plan(self.execution, self.packed, self.folder, self._directives, secrets)
+        self.jobs = plan.jobs(Endpoint(host.strip("[]"), int(port)))
+        self.progress.step(f"scheduler at {address}; submitting {len(self.jobs)} jobs")
+        for job in self.jobs:
+            self._submit(job)
+
+    def wait(self) -> None:
+        """Wait until every worker has registered, has failed, or has run out of time."""
+        deadline = time.monotonic() + self.execution.timeouts.worker_start
+        while self.pending() and time.monotonic() < deadline:
+            self.poll()
+            time.sleep(POLL)
+        self.poll()
+
+    def pending(self) -> tuple[str, ...]:
+        """Workers that may still come."""
+        return tuple(
+            worker for worker in self._job_ids if worker not in self.registered and worker not in self._final
+        )
+
+    def poll(self) -> None:
+        """Take in what happened: registrations, job states, events."""
+        if not self.hub.alive:
+            raise SubmitError("scheduler: its process ended while workers were starting. See hub.log in jobs/.")
+        for log in self.logs.values():
+            log.poll()
+        self._take_registrations()
+        self._take_states()
+
+    def statuses(self) -> dict[str, JobStatus]:
+        """What is known of every planned worker's job."""
+        running = self._batch.status([job_id for worker, job_id in self._job_ids.items() if worker not in self._final])
+        states = {worker: running[job_id] for worker, job_id in self._job_ids.items() if job_id in running}
+        planned = {worker: JobStatus(job_id="", state="planned") for worker in self.logs}
+        return {**planned, **states, **self._final}
+
+    def gather(self) -> dict[str, dict[str, Any]]:
+        """Ask the hub for the evidence of all registered workers: worker -> fields of ``DaskEvidence``."""
+        names = list(self.registered)
+        found: dict[str, dict[str, Any]] = self.hub.ask("gather", names, timeout=self._patience())
+        for worker, facts in found.items():
+            if (facts.get("first_task") or {}).get("ok"):
+                self.logs[worker].note("first_task", "end")
+        return found
+
+    def scheduler_evidence(self) -> dict[str, Any]:
+        """Ask the hub how the scheduler is seen: fields of ``SubmitEvidence``."""
+        facts: dict[str, Any] = self.hub.ask("scheduler", timeout=self._patience())
+        return facts
+
+    @property
+    def client(self) -> Client:
+        """A Dask client on these pools, for the Python that runs this code; closed with them.
+
+        Raises:
+            ConfigError: its versions differ from those of the worker environment.
+        """
+        if self._client is None:
+            self._client = connect(self.connection())
+        return self._client
+
+    def connection(self) -> Connection:
+        """What any process of the user needs to connect a client of its own."""
+        ready = self.hub.ready
+        client = self._tls.client
+        return Connection(
+            address=ready.address,
+            ca=str(self._tls.ca),
+            cert=str(client.cert),
+            key=str(client.key),
+            versions=ready.versions,
+        )
+
+    def close(self) -> None:
+        """Retire all workers, give their jobs time to exit, end what remains, remove the private folder."""
+        if self._client is not None:
+            self._client.close(timeout=5)
+            self._client = None
+        grace = self.execution.timeouts.worker_shutdown
+        try:
+            if self._hub is not None:
+                self._hub.close(timeout=grace)
+                self._await_exits(grace if self.registered else 0.0)
+        finally:
+            left = [job_id for worker, job_id in self._job_ids.items() if worker not in self._final]
+            self._batch.cancel(left)
+            self._take_states()
+            for log in self.logs.values():
+                log.poll()
+            self._keep_hub_log()
+            shutil.rmtree(self._private, ignore_errors=True)
+            self._hub = None
+
+    def _event_log(self, worker: str) -> EventLog:
+        return EventLog(
+            worker=worker,
+            source=self.folder.log("err", worker),
+            target=self.folder.events / f"{worker}.jsonl",
+            heard=self.progress.event,
+        )
+
+    def _hub_config(self) -> dict[str, object]:
+        settings = self._private / "dask.yaml"
+        write_text(settings, dask_settings())
+        tls = self._tls
+        pairs = {"scheduler": tls.scheduler, "client": tls.client}
+        specs = {source.name: source for source in self.execution.modifier_sources}
+        return {
+            "host": self.execution.scheduler.host,
+            "port": self.execution.scheduler.port,
+            "dask_yaml": str(settings),
+            "tls": {
+                "ca": str(tls.ca),
+                **{role: {"cert": str(pair.cert), "key": str(pair.key)} for role, pair in pairs.items()},
+            },
+            "timeout": self.execution.timeouts.probe,
+            "node_libraries": NODE_LIBRARIES,
+            "modifiers": [
+                {**specs[modifier.name].model_dump(), "params": modifier.params}
+                for modifier in self.execution.modifiers
+            ],
+            "peer_size": 1_000_000,
+            "remove": [str(self._private)],
+        }
+
+    def _submit(self, job: JobSpec) -> None:
+        write_model(self.folder.jobs / job.worker / "job.json", job)
+        log = self.logs[job.worker]
+        log.note("submitted", "start")
+        self._job_ids[job.worker] = self._batch.submit(job)
+        log.note("submitted", "end", detail=f"job {self._job_ids[job.worker]}")
+
+    def _take_registrations(self) -> None:
+        while True:
+            try:
+                seen = self.hub.registrations.get_nowait()
+            except queue.Empty:
+                return
+            if seen.joined and seen.worker in self.logs:
+                self.registered[seen.worker] = seen.node
+                self.logs[seen.worker].note("registered", "end", at=seen.time)
+
+    def _take_states(self) -> None:
+        for worker, status in self.statuses().items():
+            log = self.logs[worker]
+            if status.state == "running" and not log.has("matched", "end"):
+                log.note("matched", "end", detail=status.node)
+            if status.state in {"exited", "removed", "lost"} and worker not in self._final:
+                self._final[worker] = status
+
+    def _await_exits(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while len(self._final) < len(self._job_ids) and time.monotonic() < deadline:
+            self._take_states()
+            time.sleep(POLL)
+
+    def _patience(self) -> float:
+        """Seconds for a request that asks every worker several questions, one after the other at worst."""
+        return 60.0 + 6 * self.execution.timeouts.probe
+
+    def _keep_hub_log(self) -> None:
+        log = self._private / "hub.log"
+        if log.exists():
+            shutil.copy(log, self.folder.debug / "logs" / "scheduler.log")
+
+
+def submit_environment() -> dict[str, str]:
+    """Environment for the shipped Python on the submit host: ours, less what would change Python or Dask."""
+    prefixes = ("PYTHON", "DASK_", "LD_PRELOAD")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+

@@ -1,0 +1,93 @@
+"""Progress of a run on a terminal, or as plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fasthep_validate.progress import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    from fasthep_validate.models.event import Event, EventState
+    from fasthep_validate.progress import Progress
+
+MARKS: dict[EventState, str] = {"start": "...", "end": "ok", "fail": "FAILED", "skip": "skipped"}
+
+
+class PlainLines:
+    """A line for each step and each phase that ended, on standard error."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """Write a line with the seconds since the start."""
+        print(f"{time.monotonic() - self._started:6.1f} s  {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def event(self, event: Event) -> None:
+        """Write a line for a phase that ended."""
+        if event.state != "start":
+            words = f"{event.worker}  {event.phase} {MARKS[event.state]} {event.code} {event.detail}"
+            self.step(" ".join(words.split()))
+
+
+class LiveTable:
+    """A row a worker that shows the phase it is in; the steps of the run scroll by above."""
+
+    def __init__(self, console: Console, live: Live) -> None:
+        self._console = console
+        self._live = live
+        self._started = time.monotonic()
+        self._rows: dict[str, Event] = {}
+        self._since: dict[str, float] = {}
+
+    def step(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(f"[dim]{self._seconds(self._started)}[/]  {text}", highlight=False)
+
+    def event(self, event: Event) -> None:
+        """Show the phase in the worker's row."""
+        if event.state == "fail":
+            self._console.print(f"[red]{event.worker}  {event.phase}: {event.code} {event.detail}[/]", highlight=False)
+        self._rows[event.worker] = event
+        self._since.setdefault(event.worker, time.monotonic())
+        self._live.update(self._table())
+
+    def _table(self) -> Table:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        for worker, event in self._rows.items():
+            style = {"fail": "red", "end": "green"}.get(event.state, "yellow")
+            table.add_row(
+                worker, f"[{style}]{event.phase} {MARKS[event.state]}[/]", self._seconds(self._since[worker])
+            )
+        return table
+
+    @staticmethod
+    def _seconds(since: float) -> str:
+        return f"{time.monotonic() - since:6.1f} s"
+
+
+@contextmanager
+def progress(*, colour: bool, quiet: bool = False) -> Iterator[Progress]:
+    """Whatever fits standard error: a live table on a terminal, lines in a file, nothing if quiet."""
+    if quiet:
+        yield Silent()
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True, no_color=not colour)
+        with Live(console=console, transient=True, refresh_per_second=8) as live:
+            yield LiveTable(console, live)
+    else:
+        yield PlainLines()

@@ -1,0 +1,259 @@
+"""FAST-HEP's ``execution:`` block as people write it.
+
+What fasthep-flow 2026.10.1 and fasthep-distributed 2026.10.1 give a meaning to has the same meaning
+here; ``docs/reference/execution-differences.md`` lists every place where it has not, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import BeforeValidator, Discriminator, JsonValue, StrictBool, Tag, field_validator, model_validator
+
+from fasthep_validate.models.execution import EnvironmentType, StagingMode, Strategy
+from fasthep_validate.models.pool_config import Config, PoolConfig
+from fasthep_validate.models.written import (
+    Count,
+    Memory,
+    Name,
+    Natural,
+    Text,
+    Written,
+    mistake,
+    mistakes,
+    nearest,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fasthep_validate.models.written import Found
+
+BACKENDS = ("dask", "local")
+STRATEGIES: Mapping[str, Strategy] = {"local": "local", "default": "local"}
+LATER = ("htcondor", "slurm")  # strategies of fasthep-distributed that this release cannot start
+
+
+class EnvironmentRule(NamedTuple):
+    """What the keys of ``environment`` mean for one type.
+
+    Attributes:
+        mode: the mode that is supported.
+        default: the mode when none is written.
+        place: key that tells where the environment is.
+    """
+
+    mode: str
+    default: str
+    place: Literal["source", "prefix"]
+
+
+ENVIRONMENTS: Mapping[EnvironmentType, EnvironmentRule] = {
+    "packed-venv": EnvironmentRule(mode="prefix", default="prefix", place="source"),
+    # fasthep-flow's default; refused here with its reason until pixi-pack can be run
+    "packed-pixi": EnvironmentRule(mode="prefix", default="self-extracting", place="source"),
+    "shared-prefix": EnvironmentRule(mode="shared", default="shared", place="prefix"),
+}
+_SELF_EXTRACTING = "it is for mode 'self-extracting', which needs pixi-pack"
+
+
+def _strip(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _as_modifier(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Reference = Annotated[Name, BeforeValidator(_strip)]
+
+
+class Resources(Written):
+    """What one worker's job asks for."""
+
+    cpus: Count | None = None
+    """Cores; without it ``config.cores``, else 1."""
+    memory: Memory | None = None
+    """Memory, such as ``2 GB``; a number is bytes."""
+    disk: Memory | None = None
+    """Scratch space, such as ``10 GB``; a number is bytes."""
+    gpus: Natural | None = None
+    """GPUs; the workers get the Dask resource ``GPU`` with this number."""
+
+
+class Pool(Written):
+    """Workers of one kind."""
+
+    resources: Annotated[
+        Annotated[Reference, Tag("<name>")] | Annotated[Resources, Tag("<inline>")],
+        Discriminator(lambda value: "<inline>" if isinstance(value, Mapping | Resources) else "<name>"),
+    ]
+    """Name of an entry of ``execution.resources``, or the resources themselves."""
+    workers: Count | None = None
+    """Number of workers."""
+    config: PoolConfig = PoolConfig()
+    """Settings of these workers; they go before those of ``execution.config``."""
+
+
+class Environment(Written):
+    """Which software the workers get."""
+
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("environment", "archive_path", "worker_env_dir"), _SELF_EXTRACTING
+    )
+
+    type: EnvironmentType
+    """``packed-venv``, ``packed-pixi`` or ``shared-prefix``."""
+    mode: Text | None = None
+    """``prefix`` for the packed types, ``shared`` for ``shared-prefix``."""
+    source: Text | None = None
+    """What is packed: ``current``, or the absolute path of an environment."""
+    prefix: Text | None = None
+    """What is shared: ``current``, or the absolute path of an environment that workers can read."""
+
+    @property
+    def path(self) -> str:
+        """``current`` or the absolute path of the environment."""
+        return (self.source if self.rule.place == "source" else self.prefix) or "current"
+
+    @property
+    def rule(self) -> EnvironmentRule:
+        """What the keys mean for this type."""
+        return ENVIRONMENTS[self.type]
+
+    @model_validator(mode="after")
+    def _has_meaning(self) -> Self:
+        mistakes("Environment", self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[Found]:
+        rule = self.rule
+        mode = self.mode or rule.default
+        if mode == "self-extracting" and self.type == "packed-pixi":
+            reason = "mode 'self-extracting' (the default, as in fasthep-flow) is not supported: it needs pixi-pack"
+            yield ("mode",), mistake(reason, "Write 'mode: prefix'.")
+        elif mode != rule.mode:
+            yield ("mode",), mistake(f"type {self.type} has no mode {mode!r}", f"Write {rule.mode!r}.")
+        other = "prefix" if rule.place == "source" else "source"
+        if other in self.model_fields_set:
+            yield (other,), mistake(f"has no meaning for type {self.type}", f"Write {rule.place!r}.")
+        if self.path != "current" and not PurePosixPath(self.path).is_absolute():
+            yield (rule.place,), mistake(f"expected 'current' or an absolute path, got {self.path!r}")
+
+
+class Staging(Written):
+    """How the environment comes to the workers."""
+
+    mode: StagingMode | None = None
+    """``transfer``: with each job; ``shared``: read from a shared filesystem."""
+
+
+class Modifier(Written):
+    """An execution modifier for all tasks; the name alone says the same as a mapping with ``name``."""
+
+    name: Text
+    """Registered name."""
+    params: dict[str, JsonValue] = {}
+    """Its parameters."""
+
+
+class Execution(Written):
+    """The ``execution:`` block."""
+
+    backend: str = "dask"
+    """``dask``; ``local`` is taken as ``dask`` with strategy ``local``."""
+    strategy: Strategy = "local"
+    """``local``; ``default`` says the same."""
+    profiles: tuple[Text, ...] = ()
+    """Names of FAST-HEP profiles, recorded in the results."""
+    resources: dict[Name, Resources] = {}
+    """What a worker's job asks for, by name."""
+    config: Config = Config()
+    """Settings of the run and of the workers."""
+    pools: dict[Name, Pool] | None = None
+    """Pools of workers by name."""
+    environment: Environment | None = None
+    """Which software the workers get; without it the environment that runs the command is packed."""
+    staging: Staging = Staging()
+    """How the environment comes to the workers."""
+    modifiers: tuple[Annotated[Modifier, BeforeValidator(_as_modifier)], ...] | None = None
+    """Execution modifiers for all tasks: names, or mappings with ``name`` and ``params``."""
+
+    @field_validator("backend")
+    @classmethod
+    def _backend(cls, value: str) -> str:
+        name = value.strip() or "local"
+        if name not in BACKENDS:
+            raise mistake(f"no backend {name!r}", nearest(name, BACKENDS))
+        return name
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _strategy(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise mistake(f"expected text, got {shown(value)}")
+        name = value.strip() or "default"
+        if name in LATER:
+            raise mistake(f"{name!r} is not supported by this release", "Write 'local'.")
+        if name not in STRATEGIES:
+            raise mistake(f"no strategy {name!r}", nearest(name, (*STRATEGIES, *LATER)))
+        return STRATEGIES[name]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        mistakes("Execution", self._mistakes())
+        return self
+
+    def pool_table(self) -> dict[str, Pool]:
+        """The pools; ``config.workers`` makes a pool ``default`` where there is none, as in fasthep-flow."""
+        if not self.pools and self.config.default_workers:
+            return {"default": Pool(resources="default")}
+        return self.pools or {}
+
+    def workers(self, pool: str) -> int | None:
+        """Workers of a pool: for ``default`` those of the configuration go first, as in fasthep-distributed."""
+        configured = self.config.default_workers if pool == "default" else None
+        return configured or self.pool_table()[pool].workers
+
+    def _mistakes(self) -> Iterator[Found]:
+        if not self.pool_table():
+            hint = "Write 'pools: {default: {resources: default, workers: 2}}' or give --pool default=2."
+            yield ("pools",), mistake("no pool, so there is nothing to start", hint)
+        for name, pool in (self.pools or {}).items():
+            yield from self._pool_mistakes(name, pool)
+        if self.config.default_workers and self.pools and "default" not in self.pools:
+            yield ("config",), mistake("'workers' is for pool 'default', which is not among the pools")
+        names = Counter(modifier.name for modifier in self.modifiers or ())
+        for index, modifier in enumerate(self.modifiers or ()):
+            if names[modifier.name] > 1:
+                names[modifier.name] = 0
+                yield ("modifiers", index), mistake(f"modifier {modifier.name!r} is there more than once")
+        if self.environment and self.environment.type == "shared-prefix" and self.staging.mode == "transfer":
+            hint = "Write 'shared', or pack the environment."
+            yield ("staging", "mode"), mistake("a shared-prefix environment is not transferred", hint)
+
+    def _pool_mistakes(self, name: str, pool: Pool) -> Iterator[Found]:
+        if self.workers(name) is None:
+            error = mistake(
+                "no number of workers", "Write 'workers: 1' or more.", needs=("execution", "pools", name)
+            )
+            yield ("pools", name, "workers"), error
+        if isinstance(pool.resources, Resources):
+            if name in self.resources:
+                hint = f"Write 'resources: {name}' or rename one of them."
+                yield (
+                    ("pools", name, "resources"),
+                    mistake(f"given here and under execution.resources.{name}", hint),
+                )
+        elif pool.resources not in {*self.resources, *self._implied()}:
+            what = f"no entry {pool.resources!r} under execution.resources"
+            hint = nearest(pool.resources, self.resources)
+            yield ("pools", name, "resources"), mistake(what, hint, needs=("execution", "resources", pool.resources))
+
+    def _implied(self) -> tuple[str, ...]:
+        """fasthep-flow knows an empty ``default`` where no resources are written at all."""
+        return () if self.resources else ("default",)

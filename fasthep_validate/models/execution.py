@@ -1,0 +1,148 @@
+"""What is to be started: the resolved ``execution:`` block, with nothing left to look up."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from fasthep_validate.models.base import Model
+from fasthep_validate.models.written import Duration, PositiveDuration, Written
+
+Strategy = Literal["local", "htcondor", "slurm"]
+EnvironmentType = Literal["packed-venv", "packed-pixi", "shared-prefix"]
+StagingMode = Literal["transfer", "shared"]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Resources(Model):
+    """What one worker job asks for; ``None`` leaves it to the batch system.
+
+    Attributes:
+        cpus: cores of the job.
+        memory: memory in bytes.
+        disk: scratch in bytes.
+        gpus: number of GPUs.
+    """
+
+    cpus: int = 1
+    memory: int | None = None
+    disk: int | None = None
+    gpus: int = 0
+
+
+class Modifier(Model):
+    """An execution modifier by its registered name, with its parameters."""
+
+    name: str
+    params: dict[str, JsonValue] = {}
+
+
+class ModifierSource(Model):
+    """Where the implementation of a modifier comes from on the worker.
+
+    Attributes:
+        name: registered name, such as ``gpu.preload``.
+        impl: ``module:Class``.
+        source: Python text of ``module`` when it travels with the job; ``None`` when the worker
+            environment provides the module.
+    """
+
+    name: str
+    impl: str
+    source: str | None = None
+
+
+class EnvironmentSpec(Model):
+    """Which software the workers get.
+
+    Attributes:
+        type: ``packed-venv``, ``packed-pixi`` or ``shared-prefix``.
+        prefix: absolute path of the environment on the submit host, or ``current`` for the one that
+            runs the command (an active Pixi or conda prefix goes first).
+        required_imports: modules that must be importable on every worker.
+    """
+
+    type: EnvironmentType = "packed-venv"
+    prefix: str = "current"
+    required_imports: tuple[str, ...] = ("dask", "distributed")
+
+
+class Pool(Model):
+    """Workers of one kind on the run's scheduler.
+
+    Attributes:
+        name: pool name, such as ``default``.
+        resource_name: name of its entry under ``execution.resources``.
+        workers: number of workers.
+        resources: what each worker's job asks for.
+        nthreads: threads of each Dask worker.
+        memory_limit: Dask's memory limit in bytes; 0 means none.
+        nanny: whether a nanny supervises the worker.
+        worker_ports: inclusive range of ports for worker and nanny, or ``None`` for any.
+        local_directory: Dask's scratch below the job's own directory, or an absolute path.
+        worker_extra_args: further arguments for ``dask worker``.
+        dask_resources: Dask resource labels, ``{"GPU": 1}``.
+    """
+
+    name: str
+    resource_name: str
+    workers: Positive
+    resources: Resources
+    nthreads: Positive = 1
+    memory_limit: int = 0
+    nanny: bool = True
+    worker_ports: tuple[int, int] | None = None
+    local_directory: str | None = None
+    worker_extra_args: tuple[str, ...] = ()
+    dask_resources: dict[str, float] = {}
+
+    def worker_ids(self) -> tuple[str, ...]:
+        """Planned workers, ``default-0``, ``default-1``, ..."""
+        return tuple(f"{self.name}-{index}" for index in range(self.workers))
+
+
+class SchedulerSpec(Model):
+    """Where the Dask scheduler listens.
+
+    Attributes:
+        host: name or address that workers connect to; ``fqdn`` means the submit host's full name.
+        port: TCP port; 0 means any free one.
+        dashboard_port: port of the dashboard, on loopback alone; ``None`` means no dashboard.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    dashboard_port: int | None = None
+
+
+class Timeouts(Written):
+    """Patience, all in seconds."""
+
+    worker_start: PositiveDuration = 120.0
+    """From submission until a worker must have registered."""
+    worker_shutdown: Duration = 30.0
+    """Time given to a retired worker's job to exit by itself."""
+    probe: PositiveDuration = 30.0
+    """For one probe on a worker."""
+    death: PositiveDuration = 60.0
+    """How long a worker without a scheduler lives."""
+
+
+class ExecutionConfig(Model):
+    """The execution system to start; stored as ``execution.json``."""
+
+    backend: Literal["dask"] = "dask"
+    strategy: Strategy = "local"
+    profiles: tuple[str, ...] = ()
+    pools: tuple[Pool, ...]
+    environment: EnvironmentSpec = EnvironmentSpec()
+    staging: StagingMode = "transfer"
+    modifiers: tuple[Modifier, ...] = ()
+    modifier_sources: tuple[ModifierSource, ...] = ()
+    scheduler: SchedulerSpec = SchedulerSpec()
+    timeouts: Timeouts = Timeouts()
+
+    def worker_ids(self) -> tuple[str, ...]:
+        """Planned workers of all pools, in the order of the profile."""
+        return tuple(worker for pool in self.pools for worker in pool.worker_ids())

@@ -1,0 +1,103 @@
+"""A packed environment: the archive, what is in it and what it needs of a worker node."""
+
+from __future__ import annotations
+
+from fasthep_validate.models.base import Model
+
+
+class Relocation(Model):
+    """A path of the submit host that files of the pack may hold.
+
+    Attributes:
+        old: absolute path at pack time.
+        new: path below the extracted tree that takes its place; empty for the tree itself.
+    """
+
+    old: str
+    new: str
+
+
+class GlibcFloor(Model):
+    """The oldest glibc that can load every ELF file of the pack.
+
+    Attributes:
+        version: such as ``2.34``; from the ``.gnu.version_r`` sections of the files.
+        needed_by: path below the tree of a file that needs it.
+    """
+
+    version: str
+    needed_by: str
+
+
+class PackManifest(Model):
+    """What the archive holds; travels inside the archive as ``.fasthep/manifest.json``.
+
+    Attributes:
+        format: version of this layout.
+        type: ``packed-venv`` or ``packed-pixi``.
+        key: content key of the environment that was packed (hexadecimal).
+        python: interpreter below the tree, such as ``venv/bin/python``.
+        base_python: interpreter below the tree that starts before anything is relocated; the same
+            as ``python`` for a conda prefix.
+        site_packages: site-packages directories below the tree.
+        python_version: such as ``3.11.7``.
+        prefix: ``sys.prefix`` below the tree; empty for the tree itself.
+        base_prefix: ``sys.base_prefix`` below the tree; empty for the tree itself.
+        relocations: paths to be replaced on the worker, longest first.
+        text_files: files below the tree with an old path in plain text.
+        binary_files: files below the tree with an old path in a NUL-padded placeholder.
+        glibc: the floor that is left to the worker; ``None`` if no file needs glibc.
+        machine: ``uname -m`` that the files are for.
+        carried: libraries taken from outside the environment, as ``name -> original path``.
+        node_libraries: shared libraries that are left to the node (glibc, GPU driver).
+        left_out: what was not packed, with the reason.
+        files: number of regular files and symbolic links in the archive.
+        size: sum of their sizes in bytes.
+    """
+
+    format: int = 1
+    type: str
+    key: str
+    python: str
+    base_python: str
+    site_packages: tuple[str, ...]
+    python_version: str
+    prefix: str
+    base_prefix: str
+    relocations: tuple[Relocation, ...] = ()
+    text_files: tuple[str, ...] = ()
+    binary_files: tuple[str, ...] = ()
+    glibc: GlibcFloor | None = None
+    machine: str
+    carried: dict[str, str] = {}
+    node_libraries: tuple[str, ...] = ()
+    left_out: dict[str, str] = {}
+    files: int
+    size: int
+
+
+class PackedEnv(Model):
+    """An environment that workers can use; stored as ``pack.json``.
+
+    Attributes:
+        manifest: what it holds.
+        archive: absolute path of the ``.tar.gz`` on the submit host; ``None`` when nothing is
+            transferred (``shared-prefix``).
+        sha256: hexadecimal digest of the archive; empty when there is none.
+        archive_size: in bytes; 0 when there is none.
+        submit_python: interpreter of the same environment on the submit host.
+        submit_prefix: its prefix on the submit host.
+        cached: whether the archive was found in the cache.
+        seconds: time that packing took, or the look-up.
+        notes: what a user should know, such as a corrupted cache entry that was replaced.
+    """
+
+    manifest: PackManifest
+    archive: str | None
+    sha256: str
+    archive_size: int
+    submit_python: str
+    submit_prefix: str
+    cached: bool
+    seconds: float
+    notes: tuple[str, ...] = ()

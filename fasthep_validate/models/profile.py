@@ -1,0 +1,59 @@
+"""What a site offers and expects: the validated site profile, stored as ``profile.json``."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from fasthep_validate.models.base import Model
+from fasthep_validate.models.execution import ExecutionConfig
+from fasthep_validate.models.written import Duration, Natural, Size, Text, Written
+
+
+class KnownFailure(Written):
+    """A failure that is accepted until a date."""
+
+    check: Text
+    """Id of the check; ``*`` and ``?`` are wildcards."""
+    worker: Text = "*"
+    """Planned worker; wildcards as above."""
+    reason: Text
+    """Why it is accepted."""
+    until: date
+    """Last day on which it is accepted."""
+
+
+class CheckSettings(Written):
+    """What the checks expect of the site."""
+
+    optional: tuple[Text, ...] = ()
+    """Ids of checks whose failure is a warning; wildcards."""
+    known: tuple[KnownFailure, ...] = ()
+    """Accepted failures."""
+    max_clock_skew: Duration = 30.0
+    """Seconds that a worker's clock may be off."""
+    min_nofile: Natural = 1024
+    """Open files that a worker needs."""
+    min_free_scratch: Size = 200_000_000
+    """Bytes that must be left in the scratch directory."""
+    peer_size: Size = 1_000_000
+    """Bytes sent between workers."""
+    required_imports: tuple[Text, ...] = ()
+    """Modules that every worker must be able to import, besides Dask's own."""
+
+
+class SiteProfile(Model):
+    """A site, as its profile describes it.
+
+    Attributes:
+        site: short name, as given to ``--site``.
+        description: one line for ``fasthep-validate sites``.
+        source: file it was read from.
+        execution: the execution system to start there.
+        checks: what the checks expect.
+    """
+
+    site: str
+    description: str = ""
+    source: str
+    execution: ExecutionConfig
+    checks: CheckSettings = CheckSettings()

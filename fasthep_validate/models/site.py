@@ -1,0 +1,89 @@
+"""A site profile as people write it: the top level of the YAML file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import AfterValidator, ValidationInfo, model_validator
+
+from fasthep_validate.models.block import Execution
+from fasthep_validate.models.execution import Timeouts
+from fasthep_validate.models.pool_config import SchedulerOptions
+from fasthep_validate.models.profile import CheckSettings
+from fasthep_validate.models.written import Name, Ports, Text, Written, mistake, mistakes, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fasthep_validate.models.written import Found
+
+_IMPL = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def _impl(value: str) -> str:
+    if _IMPL.fullmatch(value):
+        return value
+    raise mistake(f"expected 'module:Class', got {value!r}")
+
+
+class ModifierEntry(Written):
+    """A modifier that the profile registers, as in FAST-HEP's registry."""
+
+    impl: Annotated[str, AfterValidator(_impl)]
+    """``module:Class`` of the implementation."""
+    source: Text | None = None
+    """Python file of the module, relative to the profile; it travels with the jobs."""
+
+    @model_validator(mode="after")
+    def _plain_module(self) -> Self:
+        module = self.impl.partition(":")[0]
+        if self.source and "." in module:
+            what = f"module {module!r} is in a package, and only a single file can travel"
+            mistakes("ModifierEntry", [(("impl",), mistake(what, "Give the module a plain name."))])
+        return self
+
+
+class Network(Written):
+    """Which ways are open between submit host and workers."""
+
+    scheduler: SchedulerOptions = SchedulerOptions()
+    """Where the Dask scheduler listens."""
+    worker_ports: Ports | None = None
+    """Ports that workers and nannies may listen on, such as ``"10000:10100"``; without it any."""
+
+
+class Site(Written):
+    """A site profile."""
+
+    site: Name | None = None
+    """Short name of the site; without it the name of the file."""
+    description: str = ""
+    """One line for ``fasthep-validate sites``."""
+    extends: Text | None = None
+    """Profile that this one builds on: a name, or a path relative to this file."""
+    execution_modifiers: dict[Text, ModifierEntry] = {}
+    """Modifiers that the profile registers, by name."""
+    execution: Execution
+    """The execution system to start, as FAST-HEP writes it."""
+    network: Network = Network()
+    """Which ways are open between submit host and workers."""
+    timeouts: Timeouts = Timeouts()
+    """How long to wait for what."""
+    checks: CheckSettings = CheckSettings()
+    """What the checks expect."""
+
+    @model_validator(mode="after")
+    def _modifiers_are_registered(self, info: ValidationInfo) -> Self:
+        others: AbstractSet[str] = info.context or frozenset()
+        mistakes("Site", self._unregistered({*others, *self.execution_modifiers}))
+        return self
+
+    def _unregistered(self, known: AbstractSet[str]) -> Iterator[Found]:
+        for index, modifier in enumerate(self.execution.modifiers or ()):
+            if modifier.name not in known:
+                what = f"no modifier {modifier.name!r} is registered"
+                hint = nearest(modifier.name, known) or "Register it under execution_modifiers."
+                error = mistake(what, hint, needs=("execution_modifiers", modifier.name))
+                yield ("execution", "modifiers", index), error

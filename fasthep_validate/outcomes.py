@@ -1,0 +1,126 @@
+"""How a check says what it found.
+
+A check that returns has passed, one that fails an ``assert`` has failed. The other outcomes are
+exceptions; plain pytest, which does not know them, shows them as skipped::
+
+    pytest.skip.Exception
+    ├── NotApplicable     n/a       the site does not offer what the check is about
+    ├── Warned            warn      worth knowing, no reason to refuse the site
+    └── Blocked           blocked   something else failed before
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+# pytest.skip.Exception and its kin, in a form that can be typed and subclassed
+from _pytest.outcomes import Failed, OutcomeException, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fasthep_validate.models.report import Outcome
+
+
+class NotApplicable(Skipped):
+    """The check has no object here."""
+
+
+class Warned(Skipped):
+    """The check found something that an admin should know."""
+
+
+class Blocked(Skipped):
+    """The check cannot be judged because of another one.
+
+    Attributes:
+        by: the check that failed, such as ``worker_start.started[default-0]``.
+    """
+
+    def __init__(self, by: str, msg: str = "") -> None:
+        super().__init__(msg or f"blocked by {by}")
+        self.by = by
+
+
+def not_applicable(reason: str) -> NoReturn:
+    """End a check that has no object here, such as one of GPUs in a pool without any."""
+    __tracebackhide__ = True
+    raise NotApplicable(reason)
+
+
+def warn(message: str) -> NoReturn:
+    """End a check with a warning: nothing that fails the site."""
+    __tracebackhide__ = True
+    raise Warned(message)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of a check.
+
+    Attributes:
+        outcome: ``pass``, ``fail``, ``warn``, ``n/a`` or ``blocked``.
+        message: what was found; empty when all is well.
+        blocked_by: the check that failed before, for ``blocked``.
+    """
+
+    outcome: Outcome
+    message: str = ""
+    blocked_by: str = ""
+
+
+def finding(error: BaseException | None) -> Finding:
+    """The outcome behind whatever a check raised; ``None`` for one that returned.
+
+    A check that breaks for a reason of its own has failed too: it shows nothing.
+    """
+    match error:
+        case None:
+            return Finding("pass")
+        case Blocked():
+            return Finding("blocked", str(error), error.by)
+        case NotApplicable() | Skipped():
+            return Finding("warn" if isinstance(error, Warned) else "n/a", str(error))
+        case AssertionError():
+            return Finding("fail", _said(error))
+        case Failed():
+            return Finding("fail", str(error))
+        case _:
+            return Finding("fail", f"{type(error).__name__}: {error}")
+
+
+def _said(error: AssertionError) -> str:
+    """The message of an ``assert``, without the comparison that pytest writes under it."""
+    text = str(error)
+    message, _, _ = text.partition("\nassert ")
+    return message or text or "the check failed without a message"
+
+
+def judge(check: Callable[[], object]) -> Finding:
+    """Call a check and tell its outcome; a keyboard interrupt goes through."""
+    try:
+        check()
+    except (Exception, OutcomeException) as error:  # noqa: BLE001 - whatever a check breaks with is its failure
+        return finding(error)
+    return Finding("pass")
+
+
+def check_id(function: Callable[..., object]) -> str:
+    """The stable id of a check: ``test_archive_intact`` in ``test_environment.py`` is ``environment.archive-intact``."""
+    family = function.__module__.rpartition(".")[2].removeprefix("test_")
+    return f"{family}.{function.__name__.removeprefix('test_').replace('_', '-')}"
+
+
+def describe(function: Callable[..., object]) -> tuple[str, str]:
+    """Claim and remedy of a check, out of its docstring.
+
+    The first paragraph is the claim; the paragraph that starts with ``Remedy:`` is the remedy. Either is
+    empty where the docstring has none.
+    """
+    text = inspect.cleandoc(function.__doc__ or "")
+    paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
+    remedies = (part.removeprefix("Remedy:").strip() for part in paragraphs if part.startswith("Remedy:"))
+    claim = "" if paragraphs[0].startswith("Remedy:") else paragraphs[0]
+    return claim, next(remedies, "")

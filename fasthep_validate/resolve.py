@@ -1,0 +1,114 @@
+"""From the ``execution:`` block as written to what is to be started: pure, no files, no environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fasthep_validate.models import block, execution
+from fasthep_validate.models.execution import ExecutionConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fasthep_validate.models.execution import ModifierSource, Timeouts
+    from fasthep_validate.models.pool_config import PoolConfig
+    from fasthep_validate.models.site import Network
+
+ALWAYS_IMPORTED = ("dask", "distributed")
+
+
+def resolve(
+    written: block.Execution,
+    *,
+    network: Network,
+    timeouts: Timeouts,
+    modifiers: Mapping[str, ModifierSource],
+    required_imports: Sequence[str] = (),
+) -> ExecutionConfig:
+    """What is to be started, with nothing left to look up.
+
+    ``modifiers`` are the registered ones; every modifier of the block is among them.
+    """
+    used = tuple(
+        execution.Modifier(name=item.name, params=item.params) for item in written.modifiers or ()
+    )
+    return ExecutionConfig(
+        strategy=written.strategy,
+        profiles=written.profiles,
+        pools=tuple(_pool(name, written, network) for name in written.pool_table()),
+        environment=_environment(written, required_imports),
+        staging=_staging(written),
+        modifiers=used,
+        modifier_sources=tuple(modifiers[item.name] for item in used),
+        scheduler=_scheduler(written, network),
+        timeouts=_timeouts(written, timeouts),
+    )
+
+
+def _pool(name: str, written: block.Execution, network: Network) -> execution.Pool:
+    pool = written.pool_table()[name]
+    resource_name, asked = _resources(name, pool, written)
+    config = _merged(written.config, pool.config)
+    cpus = asked.cpus or config.cores or 1
+    memory_limit = asked.memory or 0 if config.memory_limit is None else config.memory_limit
+    return execution.Pool(
+        name=name,
+        resource_name=resource_name,
+        workers=written.workers(name),
+        resources=execution.Resources(cpus=cpus, memory=asked.memory, disk=asked.disk, gpus=asked.gpus or 0),
+        nthreads=config.threads_per_worker or cpus,
+        memory_limit=memory_limit,
+        nanny=config.nanny is not False,
+        worker_ports=config.worker_port_range or network.worker_ports,
+        local_directory=config.local_directory,
+        worker_extra_args=config.worker_extra_args or (),
+        dask_resources=dask_resources(resource_name, asked),
+    )
+
+
+def _resources(name: str, pool: block.Pool, written: block.Execution) -> tuple[str, block.Resources]:
+    """The name and the resources of a pool; resources that are given in the pool go by its name."""
+    if isinstance(pool.resources, block.Resources):
+        return name, pool.resources
+    return pool.resources, written.resources.get(pool.resources, block.Resources())
+
+
+def dask_resources(name: str, asked: block.Resources) -> dict[str, float]:
+    """The labels that fasthep-distributed gives a worker, for tasks that require a resource by name."""
+    gpus = {} if asked.gpus is None else {"GPU": float(asked.gpus)}
+    return {f"resource.{name}": 1.0, **gpus}
+
+
+def _merged(run: PoolConfig, pool: PoolConfig) -> PoolConfig:
+    """The configuration of a pool: its own keys, then those of the run."""
+    return run.model_copy(update={key: getattr(pool, key) for key in pool.model_fields_set})
+
+
+def _environment(written: block.Execution, required: Sequence[str]) -> execution.EnvironmentSpec:
+    imports = tuple(dict.fromkeys((*ALWAYS_IMPORTED, *required)))
+    if written.environment is None:
+        return execution.EnvironmentSpec(required_imports=imports)
+    environment = written.environment
+    return execution.EnvironmentSpec(
+        type=environment.type, prefix=environment.path, required_imports=imports
+    )
+
+
+def _staging(written: block.Execution) -> execution.StagingMode:
+    if written.staging.mode:
+        return written.staging.mode
+    shared = written.environment is not None and written.environment.type == "shared-prefix"
+    return "shared" if shared else "transfer"
+
+
+def _scheduler(written: block.Execution, network: Network) -> execution.SchedulerSpec:
+    default = execution.SchedulerSpec(dashboard_port=written.config.dashboard_address)
+    given = network.scheduler.model_dump(exclude_none=True)
+    given |= written.config.scheduler_options.model_dump(exclude_none=True)
+    return default.model_copy(update=given)
+
+
+def _timeouts(written: block.Execution, timeouts: Timeouts) -> Timeouts:
+    config = written.config
+    given = {"worker_start": config.worker_start_timeout, "worker_shutdown": config.worker_shutdown_grace}
+    return timeouts.model_copy(update={key: value for key, value in given.items() if value is not None})

@@ -1,0 +1,350 @@
+"""Evidence to test checks with: good by default, changed in one place by the test.
+
+A check of one's own is tested in six lines, without a cluster::
+
+    from fasthep_validate.testing import changed, compute, good_run, good_worker
+    from my_checks.test_site import test_python_is_312
+
+    def test_an_older_python_is_found(tmp_path):
+        old = changed(good_worker("default-0"), "probe.python.version", "3.11.2")
+        run = good_run(tmp_path, workers=(old,))
+        assert compute(test_python_is_312, run.workers["default-0"]).outcome == "fail"
+        assert compute(test_python_is_312, run.workers["default-1"]).outcome == "pass"
+
+The run has two workers in the pool ``default``, packed, over TLS, with ports, resources and a modifier that
+the profile asks for, so that every check has an object. Addresses are those of RFC 5737.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from fasthep_validate.models.base import Model
+from fasthep_validate.models.event import PHASES, Event, Phase
+from fasthep_validate.models.evidence import (
+    Clock,
+    DaskEvidence,
+    Exchange,
+    HostInfo,
+    ImportResult,
+    Leftovers,
+    Limits,
+    Listener,
+    LogFile,
+    Lookup,
+    ModifierRun,
+    NodeProbe,
+    PeerTransfer,
+    Provenance,
+    PythonInfo,
+    Scratch,
+    SubmitEvidence,
+    TlsEndpoint,
+    WorkerEvidence,
+)
+from fasthep_validate.models.execution import (
+    EnvironmentSpec,
+    ExecutionConfig,
+    Modifier,
+    Pool,
+    Resources,
+    SchedulerSpec,
+)
+from fasthep_validate.models.job import JobStatus
+from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest, Relocation
+from fasthep_validate.models.profile import SiteProfile
+from fasthep_validate.outcomes import Finding, judge
+from fasthep_validate.store import RunFolder, write_model
+from fasthep_validate.view import Run, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+M = TypeVar("M", bound=Model)
+Subject = TypeVar("Subject", Run, Worker)
+
+NOW = 1_790_000_000.0
+WORKERS = ("default-0", "default-1")
+STACK = {
+    "python": "3.12.4",
+    "dask": "2026.8.0",
+    "distributed": "2026.8.0",
+    "msgpack": "1.1.0",
+    "lz4": "4.3.3",
+}
+VERSIONS = {"dask": "2026.8.0", "distributed": "2026.8.0", "lz4": "4.3.3", "numpy": "2.2.0"}
+
+
+def compute(check: Callable[[Subject], object], subject: Subject) -> Finding:
+    """The outcome of a check of one worker, or of the run, with what it has to say."""
+    return judge(lambda: check(subject))
+
+
+def changed(model: M, path: str, value: object) -> M:
+    """A copy of evidence (or of any other model) with one field replaced.
+
+    Args:
+        model: what to start from, such as ``good_worker()``.
+        path: the field, with dots: ``probe.python.version``.
+        value: its new value, of the field's type; ``None`` takes optional evidence away.
+
+    Raises:
+        ValueError: there is no such field, or the value does not fit it.
+    """
+    name, _, rest = path.partition(".")
+    if name not in type(model).model_fields:
+        raise ValueError(f"{path}: {type(model).__name__} has no field {name!r}")
+    inner = getattr(model, name)
+    if rest and not isinstance(inner, Model):
+        raise ValueError(f"{path}: {name!r} holds no fields of its own here; replace it as a whole")
+    update = changed(inner, rest, value) if rest else value
+    return type(model).model_validate({**dict(model), name: update})
+
+
+def broken(evidence: WorkerEvidence, phase: Phase, *, code: str = "", detail: str = "") -> WorkerEvidence:
+    """Evidence of a worker whose start failed in ``phase``: nothing that comes later is there."""
+    reached = PHASES.index(phase)
+    kept = [event for event in evidence.events if PHASES.index(event.phase) < reached]
+    failure = Event(worker=evidence.worker, phase=phase, state="fail", time=NOW, code=code, detail=detail)
+    return evidence.model_copy(
+        update={
+            "events": (*kept, failure),
+            "job": evidence.job.model_copy(update={"state": "exited", "exit_code": 1}),
+            "probe": evidence.probe if reached > PHASES.index("python") else None,
+            "dask": evidence.dask if reached > PHASES.index("first_task") else None,
+        }
+    )
+
+
+def good_run(
+    folder: Path,
+    *,
+    site: SiteProfile | None = None,
+    pack: PackedEnv | None = None,
+    submit: SubmitEvidence | None = None,
+    workers: Iterable[WorkerEvidence] = (),
+) -> Run:
+    """Write a run folder and load it.
+
+    Args:
+        folder: an empty folder for the run.
+        site: its profile; :func:`good_site` if not given.
+        pack: its environment; :func:`good_pack` if not given.
+        submit: the submit host's evidence; :func:`good_submit` if not given.
+        workers: those whose evidence is not :func:`good_worker`.
+    """
+    site = site or good_site()
+    layout = RunFolder(folder)
+    layout.create()
+    write_model(folder / "profile.json", site)
+    write_model(folder / "execution.json", site.execution)
+    write_model(folder / "pack.json", pack or good_pack())
+    write_model(layout.evidence / "submit.json", submit or good_submit())
+    planned = {
+        worker: good_worker(worker, among=site.execution.worker_ids())
+        for worker in site.execution.worker_ids()
+    }
+    for evidence in ({**planned, **{evidence.worker: evidence for evidence in workers}}).values():
+        write_model(layout.evidence / f"{evidence.worker}.json", evidence)
+        for log in evidence.logs:
+            (folder / log.path).write_text("\n".join(log.tail) + "\n")
+    return Run.load(folder)
+
+
+def good_site() -> SiteProfile:
+    """A site with two workers that asks for everything that checks look at."""
+    pool = Pool(
+        name="default",
+        resource_name="default",
+        workers=len(WORKERS),
+        resources=Resources(cpus=1, memory=2_000_000_000, disk=4_000_000_000),
+        memory_limit=1_800_000_000,
+        worker_ports=(40000, 40100),
+    )
+    execution = ExecutionConfig(
+        strategy="htcondor",
+        pools=(pool,),
+        environment=EnvironmentSpec(required_imports=("dask", "distributed")),
+        modifiers=(Modifier(name="example.record"),),
+        scheduler=SchedulerSpec(host="submit.example.org", port=8786),
+    )
+    return SiteProfile(site="example", source="example.yaml", execution=execution)
+
+
+def good_pack() -> PackedEnv:
+    """A packed virtualenv."""
+    manifest = PackManifest(
+        type="packed-venv",
+        key="0" * 64,
+        python="venv/bin/python",
+        base_python="base/bin/python3.12",
+        site_packages=("venv/lib/python3.12/site-packages",),
+        python_version="3.12.4",
+        prefix="venv",
+        base_prefix="base",
+        relocations=(Relocation(old="/home/user/venv", new="venv"),),
+        text_files=("venv/bin/dask",),
+        glibc=GlibcFloor(version="2.34", needed_by="base/bin/python3.12"),
+        machine="x86_64",
+        files=5000,
+        size=300_000_000,
+    )
+    return PackedEnv(
+        manifest=manifest,
+        archive="/home/user/.cache/env.tar.gz",
+        sha256="1" * 64,
+        archive_size=100_000_000,
+        submit_python="/home/user/venv/bin/python",
+        submit_prefix="/home/user/venv",
+        cached=False,
+        seconds=20.0,
+    )
+
+
+def good_submit() -> SubmitEvidence:
+    """A submit host whose scheduler is as it should be."""
+    return SubmitEvidence(
+        probe=_probe(hostname="submit.example.org", root="/home/user/venv"),
+        scheduler_address="tls://submit.example.org:8786",
+        client_versions=STACK,
+        scheduler_versions=STACK,
+        listeners=(_listener("scheduler", "192.0.2.1", 8786),),
+        tls=(_endpoint("scheduler", "tls://submit.example.org:8786"),),
+    )
+
+
+def good_worker(worker: str = "default-0", *, among: tuple[str, ...] = WORKERS) -> WorkerEvidence:
+    """A worker that came and did everything right.
+
+    Args:
+        worker: its id.
+        among: all planned workers; it has exchanged data with the others.
+    """
+    node = f"node-{worker}.example.org"
+    return WorkerEvidence(
+        worker=worker,
+        pool=worker.rpartition("-")[0],
+        job=JobStatus(job_id="1.0", state="exited", exit_code=0, node=node),
+        events=tuple(_events(worker)),
+        probe=_probe(hostname=node, root="/scratch/job/env"),
+        dask=_dask(worker, node, [other for other in among if other != worker]),
+        logs=(
+            _log("out", f"debug/distributed/out/{worker}.out", "hello"),
+            _log("err", f"debug/distributed/err/{worker}.err", "Start worker at: tls://192.0.2.10:40000"),
+            _log("log", f"debug/distributed/logs/{worker}.log", "000 (1.000.000) Job submitted"),
+        ),
+    )
+
+
+def _events(worker: str) -> Iterable[Event]:
+    for index, phase in enumerate(PHASES):
+        yield Event(worker=worker, phase=phase, state="start", time=NOW + index)
+        yield Event(worker=worker, phase=phase, state="end", time=NOW + index + 0.5)
+
+
+def _probe(*, hostname: str, root: str) -> NodeProbe:
+    return NodeProbe(
+        host=HostInfo(
+            hostname=hostname,
+            fqdn=hostname,
+            machine="x86_64",
+            os="Example Linux 9",
+            kernel="5.14.0",
+            glibc="2.34",
+            uid=1000,
+            time=NOW,
+        ),
+        python=PythonInfo(
+            executable=f"{root}/venv/bin/python",
+            version="3.12.4",
+            implementation="cpython",
+            prefix=f"{root}/venv",
+            base_prefix=f"{root}/base",
+            path=(f"{root}/venv/lib/python3.12/site-packages",),
+        ),
+        imports=tuple(
+            ImportResult(module=name, ok=True, version=VERSIONS[name]) for name in ("dask", "distributed")
+        ),
+        versions=VERSIONS,
+        provenance=Provenance(root=root, modules=500, libraries=40),
+        leftovers=Leftovers(scanned=3000, count=5000, size=300_000_000),
+        scratch=Scratch(
+            path="/scratch/job",
+            filesystem="xfs",
+            total=100_000_000_000,
+            free=50_000_000_000,
+            free_inodes=10_000_000,
+            noexec=False,
+            can_exec=True,
+            writable=True,
+        ),
+        limits=Limits(
+            cpus=1,
+            cgroup_cpus=1.0,
+            memory=64_000_000_000,
+            cgroup_memory=2_000_000_000,
+            nofile=65536,
+            nproc=4096,
+        ),
+        thread_variables={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        environment={},
+        scheduler_lookup=Lookup(name="submit.example.org", addresses=("192.0.2.1",)),
+    )
+
+
+def _dask(worker: str, node: str, others: list[str]) -> DaskEvidence:
+    done = Exchange(ok=True, seconds=0.01)
+    worker_at, nanny_at = "tls://192.0.2.10:40000", "tls://192.0.2.10:40001"
+    return DaskEvidence(
+        address=worker_at,
+        nanny=nanny_at,
+        hostname=node,
+        hostname_lookup=Lookup(name=node, addresses=("192.0.2.10",)),
+        pid=4242,
+        nthreads=1,
+        memory_limit=1_800_000_000,
+        resources={},
+        versions=STACK,
+        provenance=Provenance(root="/scratch/job/env", modules=900, libraries=60),
+        first_task=done,
+        scheduler_to_worker=done,
+        scheduler_to_nanny=done,
+        worker_to_scheduler=done,
+        peers=tuple(
+            PeerTransfer(source=source, target=target, size=1_000_000, ok=True, seconds=0.02)
+            for other in others
+            for source, target in ((worker, other), (other, worker))
+        ),
+        listeners=(_listener("worker", "192.0.2.10", 40000), _listener("nanny", "192.0.2.10", 40001)),
+        tls=(_endpoint("worker", worker_at), _endpoint("nanny", nanny_at)),
+        clock=Clock(offset=0.2, round_trip=0.02),
+        modifier_run=ModifierRun(
+            modifiers=("example.record",),
+            metadata={"example.record": {"calls": 1}},
+            result=10,
+            expected=10,
+            hostname=node,
+            pid=4242,
+            prefix="/scratch/job/env/venv",
+        ),
+    )
+
+
+def _listener(process: str, ip: str, port: int) -> Listener:
+    return Listener(process=process, ip=ip, port=port, loopback=False, answers_plain_http=False)
+
+
+def _endpoint(process: str, address: str) -> TlsEndpoint:
+    return TlsEndpoint(
+        process=process,
+        address=address,
+        version="TLSv1.3",
+        cipher="TLS_AES_256_GCM_SHA384",
+        refused_without_certificate=True,
+        how="certificate required",
+    )
+
+
+def _log(kind: str, path: str, line: str) -> LogFile:
+    return LogFile(kind=kind, path=path, size=len(line) + 1, readable=True, tail=(line,))

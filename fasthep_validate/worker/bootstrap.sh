@@ -1,0 +1,495 @@
+#!/bin/sh
+# Start one Dask worker from a packed environment, in the job's own directory on the worker node.
+#
+#     sh bootstrap.sh job.params
+#
+# Works in the directory of job.params, whose lines are `key=value`: the value goes to the end of the
+# line and is taken as it stands. Needs sh, coreutils, tar and gzip. Used where found: getent (else the
+# TCP test resolves the name) and one of bash, perl, python3, nc, curl for the TCP test (else the test is
+# skipped, and made later by the packed Python).
+#
+# Every phase appends one JSON line to events.jsonl at its start and at its end, and prints it on stderr
+# after the word FHV-EVENT. The last line is `exited`; without one the job was killed by SIGKILL or the
+# node is lost.
+#
+# Exit codes: 64 parameters, 65 transferred, 66 preflight, 67 extracted, 69 python (68 is kept for
+# credentials), 128+n after signal n, else that of the worker.
+set -u
+umask 077
+
+KEYS='worker archive sha256 archive_size tree_size root python base_python scheduler_host scheduler_port
+nthreads start_timeout remove_directory'
+MARKER=.fasthep-validate-job
+TCP_LIMIT=5  # seconds for one attempt to connect
+NAME_LIMIT=5 # seconds until a name that does not resolve is given up
+KILL_AFTER=10 # seconds between TERM and KILL
+LOW_DISK=1024 # KiB; with less than this left, a failed extraction is put down to the disk
+
+worker='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes=''
+
+# ---- events ---------------------------------------------------------------------------------------
+
+now() { # seconds since 1970; whole ones where date knows no %N
+    stamp=$(date +%s.%N)
+    case $stamp in
+        *[!0-9.]*) stamp=${stamp%%.*} ;;
+    esac
+    printf '%s' "$stamp"
+}
+
+quote() { # $json: $1 as a JSON string; control characters become spaces
+    rest=$1 json=''
+    case $rest in
+        *[[:cntrl:]]*) rest=$(printf '%s' "$rest" | tr '\001-\037\177' ' ') ;;
+    esac
+    while :; do
+        case $rest in
+            *[\\\"]*) ;;
+            *) break ;;
+        esac
+        head=${rest%%[\\\"]*}
+        rest=${rest#"$head"}
+        case $rest in
+            \\*) json="$json$head\\\\" ;;
+            *) json="$json$head\\\"" ;;
+        esac
+        rest=${rest#?}
+    done
+    json="\"$json$rest\""
+}
+
+event() { # PHASE STATE [CODE [DETAIL]]
+    quote "$worker"
+    line="{\"worker\": $json, \"phase\": \"$1\", \"state\": \"$2\", \"time\": $(now), \"source\": \"worker\""
+    quote "${4:-}"
+    line="$line, \"code\": \"${3:-}\", \"detail\": $json}"
+    printf 'FHV-EVENT %s\n' "$line" >&2
+    if [ -n "$dir" ]; then
+        { printf '%s\n' "$line" >>"$dir/events.jsonl"; } 2>/dev/null
+    fi
+}
+
+begin() {
+    phase=$1
+    event "$phase" start
+}
+
+end() { event "$phase" end '' "${1:-}"; }
+
+fail() { # CODE DETAIL: the phase failed, and with it the job
+    event "$phase" fail "$1" "$2"
+    case $phase in
+        transferred) exit 65 ;;
+        preflight) exit 66 ;;
+        extracted) exit 67 ;;
+        *) exit 69 ;;
+    esac
+}
+
+# ---- the end --------------------------------------------------------------------------------------
+
+finish() {
+    code=$?
+    trap '' HUP INT TERM USR2 XCPU
+    trap - EXIT
+    [ -z "$notes" ] || rm -f "$notes"
+    if [ -n "$caught" ]; then
+        event exited fail signal "signal $caught"
+    elif [ "$code" -ne 0 ]; then
+        event exited fail exit-code "exit code $code$reason"
+    else
+        event exited end '' 'exit code 0'
+    fi
+    remove_directory
+    exit "$code"
+}
+
+remove_directory() { # only what a marker file says is a job's directory
+    [ "${p_remove_directory:-no}" = yes ] && [ -n "$dir" ] && [ -f "$dir/$MARKER" ] || return 0
+    cd / && rm -rf -- "$dir"
+}
+
+on_signal() { # NAME NUMBER
+    caught=$1
+    trap '' HUP INT TERM USR2 XCPU
+    [ -z "$child" ] || stop "$child"
+    exit $((128 + $2))
+}
+
+alive() { # whether process $1 runs; a zombie does not
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    case ${stat##*) } in
+        [ZX]*) return 1 ;;
+    esac
+}
+
+nap() { sleep 0.1 2>/dev/null || sleep 1; }
+
+expired() { [ "$(date +%s)" -ge "$1" ]; }
+
+stop() { # end process $1: it has KILL_AFTER seconds to clean up, then it and its group are killed
+    deadline=$(($(date +%s) + KILL_AFTER))
+    kill -s TERM "$1" 2>/dev/null
+    while alive "$1" && ! expired "$deadline"; do
+        nap
+    done
+    kill_all "$1"
+}
+
+kill_all() { # kill process $1 and, where it leads one, its group
+    kill -s KILL -- "-$1" 2>/dev/null
+    kill -s KILL "$1" 2>/dev/null
+    wait "$1" 2>/dev/null
+}
+
+# ---- helpers --------------------------------------------------------------------------------------
+
+last_line() { # $words: the last line of $notes that is not empty
+    words=$(tail -n 20 "$notes" 2>/dev/null | {
+        kept=''
+        while IFS= read -r text || [ -n "$text" ]; do
+            [ -z "$text" ] || kept=$text
+        done
+        printf '%s' "$kept"
+    })
+}
+
+run() { # run a step; its exit code comes back, what it printed is in $notes and on stderr
+    # In the background and waited for: a shell that waits sees signals at once.
+    "$@" </dev/null >&2 2>"$notes" &
+    child=$!
+    wait "$child"
+    code=$?
+    child=''
+    cat "$notes" >&2 2>/dev/null
+    last_line
+    return "$code"
+}
+
+limited() { # SECONDS COMMAND...: its exit code, 124 when it took longer; what it printed is in $notes
+    limit=$(($(date +%s) + $1 + 1))
+    shift
+    "$@" </dev/null >"$notes" 2>&1 &
+    child=$!
+    while alive "$child"; do
+        if expired "$limit"; then
+            kill_all "$child"
+            child=''
+            return 124
+        fi
+        nap
+    done
+    wait "$child"
+    code=$?
+    child=''
+    return "$code"
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+free_space() { # $available: KiB left for the user on the job's filesystem; empty when not known
+    available=$(df -P -k . 2>/dev/null | {
+        read -r _
+        read -r text
+        before=''
+        for word in $text; do # the name of the filesystem may hold spaces: look for the percentage
+            case $word in
+                *%) break ;;
+            esac
+            before=$word
+        done
+        printf '%s' "$before"
+    })
+    case $available in
+        *[!0-9]*) available='' ;;
+    esac
+}
+
+# ---- parameters -----------------------------------------------------------------------------------
+
+reject() { # DETAIL
+    reason=": ${params:-bootstrap.sh}: $1"
+    exit 64
+}
+
+read_params() { # every known key becomes the variable p_KEY
+    seen=' '
+    while IFS= read -r text || [ -n "$text" ]; do
+        key=${text%%=*} value=${text#*=}
+        case $key in
+            worker) p_worker=$value worker=$value ;;
+            archive) p_archive=$value ;;
+            sha256) p_sha256=$value ;;
+            archive_size) p_archive_size=$value ;;
+            tree_size) p_tree_size=$value ;;
+            root) p_root=$value ;;
+            python) p_python=$value ;;
+            base_python) p_base_python=$value ;;
+            scheduler_host) p_scheduler_host=$value ;;
+            scheduler_port) p_scheduler_port=$value ;;
+            nthreads) p_nthreads=$value ;;
+            start_timeout) p_start_timeout=${value%%.*} ;;
+            remove_directory) p_remove_directory=$value ;;
+            *) continue ;;
+        esac
+        seen="$seen$key "
+    done <"$params"
+    for key in $KEYS; do
+        case $seen in
+            *" $key "*) ;;
+            *) reject "no line '$key='" ;;
+        esac
+    done
+}
+
+check_params() {
+    [ -n "$p_worker" ] || reject "worker is empty"
+    [ -n "$p_python" ] || reject "python is empty"
+    [ -n "$p_scheduler_host" ] || reject "scheduler_host is empty"
+    whole scheduler_port "$p_scheduler_port"
+    whole nthreads "$p_nthreads"
+    whole start_timeout "$p_start_timeout"
+    [ "$p_start_timeout" -ge "$NAME_LIMIT" ] || NAME_LIMIT=$p_start_timeout
+    if [ -z "$p_archive" ]; then
+        python=$p_python
+        return
+    fi
+    whole archive_size "$p_archive_size"
+    whole tree_size "$p_tree_size"
+    case $p_root in
+        '' | /* | .. | ../* | */.. | */../*) reject "root is '$p_root', not a directory below the job's" ;;
+    esac
+    root=$dir/$p_root
+    python=$root/$p_python
+    base_python=$root/$p_base_python
+}
+
+whole() {
+    case $2 in
+        '' | *[!0-9]*) reject "$1 is '$2', not a whole number" ;;
+    esac
+}
+
+# ---- phases ---------------------------------------------------------------------------------------
+
+transferred() {
+    begin transferred
+    needed='worker.args probe.json.in probe.py launch.py dask.yaml ca.pem worker.pem worker.key'
+    for file in $needed ${p_archive:+relocate.py}; do
+        [ -s "$file" ] || fail missing-file "$file is not in $dir, or is empty"
+    done
+    [ -n "$p_archive" ] || { end && return; }
+    [ -s "$p_archive" ] || fail missing-file "$p_archive is not in $dir, or is empty"
+    size=$(wc -c <"$p_archive")
+    size=$((size))
+    [ "$size" -eq "$p_archive_size" ] ||
+        fail archive-truncated "$p_archive has $size bytes, $p_archive_size were sent"
+    digest=$(sha256sum <"$p_archive")
+    digest=${digest%% *}
+    [ "$digest" = "$p_sha256" ] ||
+        fail digest-mismatch "$p_archive has sha256 ${digest:-unknown}, expected $p_sha256"
+    end "$p_archive: $size bytes"
+}
+
+preflight() {
+    begin preflight
+    [ -z "$p_archive" ] || enough_disk
+    resolve_name
+    connect
+}
+
+enough_disk() {
+    free_space
+    [ -n "$available" ] || return 0
+    needed=$((p_tree_size / 1024))
+    [ "$available" -ge "$needed" ] ||
+        fail no-space "$available KiB free in $dir, the environment needs $needed KiB"
+}
+
+is_address() {
+    case $1 in
+        *:*) return 0 ;;
+        *[!0-9.]*) return 1 ;;
+    esac
+}
+
+resolve_name() {
+    is_address "$p_scheduler_host" && return
+    have getent || return 0 # the TCP test will tell
+    deadline=$(($(date +%s) + NAME_LIMIT))
+    until getent ahosts "$p_scheduler_host" >/dev/null 2>&1; do
+        expired "$deadline" && fail name-unresolved "$p_scheduler_host does not resolve on this node"
+        sleep 1
+    done
+}
+
+# The programs of the TCP test. Each takes HOST PORT and exits with 0 once connected.
+tcp_bash() {
+    # shellcheck disable=SC2016 # bash expands them
+    limited "$TCP_LIMIT" bash -c 'exec 3<>"/dev/tcp/$1/$2"' tcp "$@"
+}
+tcp_perl() {
+    # shellcheck disable=SC2016 # perl expands them
+    limited "$TCP_LIMIT" perl -e '
+        my $class = eval { require IO::Socket::IP; 1 } ? "IO::Socket::IP" : "IO::Socket::INET";
+        eval "require $class" or do { print "unusable: no $class\n"; exit 3 };
+        $class->new(PeerHost => $ARGV[0], PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Proto => "tcp")
+            or do { print "$@\n"; exit 1 };' "$@"
+}
+tcp_python3() {
+    limited "$TCP_LIMIT" python3 -I -S -c '
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
+except OSError as error:
+    sys.exit(str(error))' "$@"
+}
+tcp_nc() { limited "$TCP_LIMIT" nc -v -z -w "$TCP_LIMIT" "$@"; }
+tcp_curl() {
+    case $1 in
+        *:*) set -- "[$1]" "$2" ;;
+    esac
+    limited $((TCP_LIMIT + 2)) curl -sSk --noproxy '*' --connect-timeout "$TCP_LIMIT" -m "$TCP_LIMIT" \
+        -o /dev/null "https://$1:$2"
+    code=$?
+    case $code in
+        35 | 52 | 56 | 58) return 0 ;; # connected, and then something about TLS or HTTP
+    esac
+    return "$code"
+}
+
+tcp_words() { # $words: what kept TOOL from connecting, with exit code CODE; false when TOOL is of no use
+    last_line
+    case $2:$(cat "$notes") in
+        124:*) words='timed out' ;;
+        *efused*) words='refused' ;;
+        *'imed out'* | *'imeout'* | *'in progress'*) words='timed out' ;;
+        *[Uu]sage* | *'nvalid option'* | *unusable* | *'not supported'* | *'No such file'* | 127:* | 126:*) return 1 ;;
+        *'not known'* | *'name resolution'* | *'not resolve'*) words='name does not resolve' ;;
+        *) words=${words:-exit code $2} ;;
+    esac
+    words="$words ($1)"
+}
+
+try_tcp() { # 0 connected, 1 not ($words says why), 2 nothing here can try it
+    for tool in bash perl python3 nc curl; do
+        have "$tool" || continue
+        "tcp_$tool" "$p_scheduler_host" "$p_scheduler_port" && return 0
+        tcp_words "$tool" "$?" && return 1
+    done
+    return 2
+}
+
+connect() {
+    target=$p_scheduler_host:$p_scheduler_port
+    begun=$(date +%s) tries=0
+    while :; do
+        try_tcp
+        case $? in
+            0) end "$target answers ($tool)" && return ;;
+            2) event preflight skip not-tested "$target: no bash, perl, python3, nc or curl to try it with" && return ;;
+        esac
+        tries=$((tries + 1)) last_words=$words
+        case $words in
+            'name does'*) expired $((begun + NAME_LIMIT)) && fail name-unresolved "$target: $last_words" ;;
+        esac
+        expired $((begun + p_start_timeout)) && break
+        sleep 1
+    done
+    fail port-unreachable "$target: $last_words, $tries times in $(($(date +%s) - begun)) s"
+}
+
+extracted() {
+    begin extracted
+    if [ -z "$p_archive" ]; then
+        [ -x "$python" ] || fail prefix-not-visible "$python is not there, or cannot be executed"
+        event extracted skip '' "$python is used in place" && return
+    fi
+    mkdir -p "$root" || fail extract-failed "$root cannot be made"
+    LC_ALL=C run tar --no-same-owner --no-same-permissions -xzf "$p_archive" -C "$root" || explain_tar "$?"
+    run "$base_python" -I -S -c '' || explain_python "$?"
+    run "$base_python" -I -S relocate.py "$root" || fail relocate-failed "exit code $?: $words"
+    end
+}
+
+explain_tar() {
+    said=$(tail -n 3 "$notes" 2>/dev/null)
+    free_space
+    case $(tail -c 4000 "$notes" 2>/dev/null) in
+        *'No space left'* | *'uota exceeded'*) fail no-space "${available:-?} KiB left in $dir: $said" ;;
+    esac
+    [ "${available:-$LOW_DISK}" -ge "$LOW_DISK" ] || fail no-space "$available KiB left in $dir: $said"
+    fail extract-failed "tar exit code $1: $said"
+}
+
+explain_python() {
+    case $1:$words in
+        126:*ermission*) fail noexec "programs cannot be executed in $dir: $words" ;;
+        *'failed to map segment'*'not permitted'*) fail noexec "libraries cannot be loaded from $dir: $words" ;;
+    esac
+    fail cannot-start "the packed Python does not start, exit code $1: $words"
+}
+
+scrub() { # nothing of the node's Python or of the user's Dask may leak into the worker
+    newline='
+'
+    old_ifs=$IFS IFS=$newline
+    set -f
+    for text in $(env); do
+        name=${text%%=*}
+        case $name in
+            *[!A-Z0-9_]*) ;; # the second line of some value
+            PYTHON* | DASK_*) unset "$name" ;;
+        esac
+    done
+    set +f
+    IFS=$old_ifs
+    export PYTHONNOUSERSITE=1 PYTHONUNBUFFERED=1
+    export PATH="${python%/*}:${PATH:-/usr/local/bin:/usr/bin:/bin}"
+    export OMP_NUM_THREADS="$p_nthreads" OPENBLAS_NUM_THREADS="$p_nthreads" MKL_NUM_THREADS="$p_nthreads"
+    export NUMEXPR_NUM_THREADS="$p_nthreads" VECLIB_MAXIMUM_THREADS="$p_nthreads"
+}
+
+probed() {
+    begin python
+    scrub
+    run "$python" probe.py probe.json.in probe.json || fail python-failed "exit code $?: $words"
+    [ -s probe.json ] || fail python-failed 'probe.py left no probe.json'
+    printf 'FHV-PROBE %s\n' "$(cat probe.json)"
+    end
+}
+
+work() { # launch.py tells of the phase `connected` itself, and leads a process group of its own
+    "$python" launch.py worker.args </dev/null &
+    child=$!
+    wait "$child"
+    code=$?
+    kill_all "$child"
+    child=''
+    return "$code"
+}
+
+trap finish EXIT
+trap 'on_signal HUP 1' HUP
+trap 'on_signal INT 2' INT
+trap 'on_signal USR2 12' USR2
+trap 'on_signal TERM 15' TERM
+trap 'on_signal XCPU 24' XCPU
+
+params=${1:-}
+[ -r "$params" ] || reject 'cannot be read. Call it as: sh bootstrap.sh job.params'
+case $params in
+    */*) cd -- "${params%/*}/" || reject 'its directory cannot be entered' ;;
+esac
+params=${params##*/}
+dir=$(pwd -P)
+notes=$dir/.fasthep-step
+read_params
+check_params
+
+transferred
+preflight
+extracted
+event credentials skip '' 'none asked for'
+probed
+work

@@ -1,0 +1,187 @@
+"""Puts the real path of an extracted environment where the paths of the submit host were.
+
+Run on the worker with the packed interpreter, before anything else of the environment is used::
+
+    base/bin/python3.11 -I -S relocate.py ROOT
+
+Standard library only, any Python >= 3.9. What to do is in ``ROOT/.fasthep/manifest.json``. A second run
+changes nothing. Exit code 1 and one line that names the file if anything is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MANIFEST = ".fasthep/manifest.json"
+LINE_OF_KERNEL = 127  # bytes of a "#!" line that every kernel reads, from BINPRM_BUF_SIZE before Linux 5.1
+
+
+class RelocationError(Exception):
+    """A file cannot be relocated; the message names it."""
+
+
+def path_pattern(paths: Iterable[bytes]) -> re.Pattern[bytes]:
+    """A pattern for whole paths: ``/a/b`` is found in ``/a/b/c`` and ``-L/a/b``, not in ``/a/bc`` or ``/x/a/b``.
+
+    Of two paths that start alike, the longer one is found.
+    """
+    words = b"|".join(re.escape(path) for path in sorted(paths, key=len, reverse=True))
+    before = rb"(?:(?<![\w.~\x80-\xff-])|(?<=-[A-Za-z])|(?<=\\[nrt]))"
+    after = rb"(?![\w~\x80-\xff-]|\.\w)"
+    return re.compile(before + b"(" + words + b")" + after)
+
+
+def targets(root: str, relocations: list[dict[str, str]]) -> dict[bytes, bytes]:
+    """Old path -> new path; the tree itself stays as it is, so that a second run finds nothing to do."""
+    new = {os.fsencode(item["old"]): os.fsencode(os.path.join(root, item["new"]).rstrip("/")) for item in relocations}
+    return {os.fsencode(root): os.fsencode(root), **new}
+
+
+def replace_text(data: bytes, new: Mapping[bytes, bytes]) -> bytes:
+    """Text with every old path replaced and its first line still good for the kernel."""
+    text = path_pattern(new).sub(lambda match: new[match.group(1)], data)
+    return text if text == data else runnable(text)
+
+
+def runnable(text: bytes) -> bytes:
+    """A script whose ``#!`` line is too long for the kernel, or has a space in its path, started by ``sh``."""
+    line, newline, rest = text.partition(b"\n")
+    command = line[2:].strip()
+    if not line.startswith(b"#!/") or not newline:
+        return text
+    at = re.match(rb"(/.*?/bin/([^/\s]+))(\s+\S.*)?$", command)
+    if at is None or (len(line) <= LINE_OF_KERNEL and b" " not in at.group(1)):
+        return text
+    program, name, options = at.group(1), at.group(2), at.group(3) or b""
+    if not name.startswith(b"python"):
+        return b"#!/usr/bin/env " + name + newline + rest
+    quoted = re.sub(rb'([\\"$`])', rb"\\\1", program)
+    return b"#!/bin/sh\n'''exec' \"" + quoted + b'"' + options + b' "$0" "$@"\n' + b"' '''\n" + rest
+
+
+def replace_padded(data: bytes, old: bytes, new: bytes, room: int) -> bytes:
+    """A binary file with a path replaced in its NUL-terminated strings, which keep their length.
+
+    Args:
+        data: the file.
+        old: path to be replaced.
+        new: path that takes its place.
+        room: length of the placeholder that the file was built with: each old path is followed, at
+            the end of its string, by NUL bytes that fill it up to this.
+
+    Raises:
+        RelocationError: the new path does not fit.
+    """
+    if len(new) > max(room, len(old)):
+        raise RelocationError("a path of %d bytes does not fit in the %d bytes of its place" % (len(new), room))
+
+    pattern = path_pattern([old])
+    parts, done, at = [], 0, data.find(old)
+    while at >= 0:
+        start = max(data.rfind(b"\0", 0, at) + 1, done)
+        end = data.find(b"\0", at)
+        end = len(data) if end < 0 else end
+        text, count = pattern.subn(lambda _: new, data[start:end])
+        growth = count * (len(new) - len(old))
+        if growth > 0 and data[end + 1 : end + 1 + growth] != bytes(growth):
+            raise RelocationError("there are no NUL bytes to take up a longer path")
+        parts += [data[done:start], text, bytes(max(-growth, 0))]
+        done = end + max(growth, 0)
+        at = data.find(old, end)
+    return b"".join(parts) + data[done:]
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Put new contents in place of a file, all at once, with its mode and times."""
+    was = path.stat()
+    temporary = path.with_name(path.name[:200] + ".relocating")
+    try:
+        temporary.write_bytes(data)
+        temporary.chmod(was.st_mode & 0o7777)
+        os.utime(temporary, ns=(was.st_atime_ns, was.st_mtime_ns))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def venv_settings(text: str, values: Mapping[str, str]) -> str:
+    """The lines of a ``pyvenv.cfg`` with the values of the keys that it has replaced."""
+    lines = []
+    for line in text.splitlines():
+        key = line.partition("=")[0].strip()
+        lines.append(f"{key} = {values[key]}" if key in values else line)
+    return "\n".join(lines) + "\n"
+
+
+def fix_venv(root: Path, manifest: Mapping[str, str]) -> None:
+    """Point a virtualenv at the interpreter in the same tree."""
+    config = root / manifest["prefix"] / "pyvenv.cfg"
+    if manifest["prefix"] == manifest["base_prefix"] or not config.is_file():
+        return
+    python = root / manifest["base_python"]
+    base = str(root / manifest["base_prefix"])
+    values = {
+        "home": str(python.parent),
+        "executable": str(python),
+        "base-executable": str(python),
+        "base-prefix": base,
+        "base-exec-prefix": base,
+    }
+    text = os.fsdecode(config.read_bytes())
+    fixed = venv_settings(text, values)
+    if fixed != text:
+        rewrite(config, os.fsencode(fixed))
+
+
+def relocate(root: Path) -> None:
+    """Relocate an extracted tree.
+
+    Raises:
+        RelocationError: a file is missing, cannot be written, or has no room for the new path.
+    """
+    name = MANIFEST
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        new = targets(str(root), manifest["relocations"])
+        for name in manifest["text_files"]:
+            data = (root / name).read_bytes()
+            text = replace_text(data, new)
+            if text != data:
+                rewrite(root / name, text)
+        for name in manifest["binary_files"]:
+            data = fixed = (root / name).read_bytes()
+            for old, to in new.items():
+                fixed = replace_padded(fixed, old, to, manifest["placeholder"])
+            if fixed != data:
+                rewrite(root / name, fixed)
+        name = "pyvenv.cfg"
+        fix_venv(root, manifest)
+    except OSError as error:
+        raise RelocationError(f"{root / name}: {error.strerror}") from error
+    except (ValueError, KeyError, RelocationError) as error:
+        raise RelocationError(f"{root / name}: {error}") from error
+
+
+def main(arguments: list[str]) -> int:
+    """Relocate the tree that is named; exit code of the program."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: relocate.py ROOT\n")
+        return 2
+    try:
+        relocate(Path(os.path.abspath(arguments[0])))
+    except RelocationError as error:
+        sys.stderr.write(f"relocate: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

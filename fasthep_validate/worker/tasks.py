@@ -1,0 +1,117 @@
+"""Questions put to a worker through Dask; each runs in the worker's or the nanny's own process.
+
+They travel by value, so that the worker environment needs no package of ours. They return plain values
+that fit ``models.evidence.DaskEvidence``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import socket
+import sys
+import time
+from importlib import metadata
+
+# What has to be the same on both ends: protocol, serialisation and compression of Dask's messages.
+STACK = (
+    "dask", "distributed", "msgpack", "cloudpickle", "tornado", "toolz",
+    "lz4", "zstandard", "python-snappy", "cramjam", "blosc", "numpy", "pandas",
+)  # fmt: skip
+
+
+def describe():
+    """Who and where this process is."""
+    return {"hostname": socket.gethostname(), "pid": os.getpid(), "prefix": sys.prefix, "time": time.time()}
+
+
+def versions():
+    """Versions of Python and of the installed distributions of :data:`STACK`."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in STACK:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def provenance(node_libraries):
+    """Where modules and shared libraries of this process came from.
+
+    Args:
+        node_libraries: patterns of libraries that are the node's own.
+    """
+    root = os.path.realpath(os.environ.get("FASTHEP_VALIDATE_ROOT") or sys.prefix)
+    modules = _module_files()
+    libraries = _mapped_libraries()
+    outside = [{"path": path, "kind": "module"} for path in modules if not _below(path, root)]
+    outside += [
+        {"path": path, "kind": "library"}
+        for path in libraries
+        if not _below(path, root) and not _is_nodes(path, node_libraries)
+    ]
+    return {"root": root, "modules": len(modules), "libraries": len(libraries), "outside": outside}
+
+
+def _module_files():
+    """Real paths of all modules with a file, the job's own scripts aside."""
+    job = os.path.realpath(os.environ.get("FASTHEP_VALIDATE_JOB") or os.getcwd())
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    paths = {os.path.realpath(file) for file in files if file}
+    return sorted(path for path in paths if os.path.dirname(path) != job)
+
+
+def _mapped_libraries():
+    """Real paths of the shared objects that are mapped into this process."""
+    found = set()
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            fields = line.rstrip("\n").split(maxsplit=5)
+            if len(fields) == 6 and ".so" in os.path.basename(fields[5]):
+                found.add(os.path.realpath(fields[5]))
+    return sorted(found)
+
+
+def _is_nodes(path, patterns):
+    name = os.path.basename(path)
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _below(path, root):
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def listeners():
+    """TCP ports that this process listens on, as ``(ip, port)``."""
+    import psutil
+
+    process = psutil.Process()
+    ask = getattr(process, "net_connections", None) or process.connections
+    return sorted({(c.laddr.ip, c.laddr.port) for c in ask(kind="tcp") if c.status == psutil.CONN_LISTEN})
+
+
+def block(size, seed):
+    """Bytes that nobody can guess: ``size`` of them, made from ``seed``."""
+    return hashlib.shake_128(seed.encode()).digest(size)
+
+
+def digest(data):
+    """SHA-256 of a block that was fetched from another worker."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def add(stream):
+    """The task that modifiers are tried around: a sum over a small stream of numbers."""
+    return sum(stream["values"])
+
+
+def modified(module, inputs, specs):
+    """Run :func:`add` with modifiers around it and say what happened; ``module`` is ``modified.py``."""
+    facts = describe()
+    try:
+        result, ctx = module.run(add, inputs, node_id="fasthep-validate", specs=specs)
+    except Exception as error:
+        return {**facts, "error": f"{type(error).__name__}: {error}"}
+    return {**facts, "result": result, "metadata": ctx["execution_modifier_metadata"]}

@@ -1,0 +1,91 @@
+"""What the submit host sees of a Dask port from outside: TLS and plain HTTP, without Dask."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+
+PATIENCE = 5.0  # seconds for one connection
+
+
+def lookup(name):
+    """Resolve a name; the fields of ``models.evidence.Lookup``."""
+    started = time.monotonic()
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return {"name": name, "error": str(error), "seconds": time.monotonic() - started}
+    addresses = sorted({entry[4][0] for entry in found})
+    return {"name": name, "addresses": addresses, "seconds": time.monotonic() - started}
+
+
+def split(address):
+    """``tls://host:port`` as ``(host, port)``."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def endpoint(process, address, tls):
+    """What a Dask port does with a peer that has the run's certificate, and with one that has none.
+
+    Args:
+        process: ``scheduler``, ``worker`` or ``nanny``.
+        address: ``tls://host:port``.
+        tls: paths of ``ca``, ``cert`` and ``key``.
+    """
+    seen = {"process": process, "address": address}
+    try:
+        version, cipher = _greet(address, _context(tls))
+        refused, how = _refused(address, _context({"ca": tls["ca"]}))
+    except (OSError, ValueError) as error:
+        return {**seen, "error": f"{type(error).__name__}: {error}"}
+    return {**seen, "version": version, "cipher": cipher, "refused_without_certificate": refused, "how": how}
+
+
+def _context(tls):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # Dask's certificates name roles, not hosts
+    context.load_verify_locations(tls["ca"])
+    if "cert" in tls:
+        context.load_cert_chain(tls["cert"], tls["key"])
+    return context
+
+
+def _greet(address, context):
+    with _connect(address) as raw, context.wrap_socket(raw) as secure:
+        return secure.version(), secure.cipher()[0]
+
+
+def _refused(address, context):
+    """In TLS 1.3 a client's handshake ends before the server has judged it: read, to hear the verdict."""
+    try:
+        with _connect(address) as raw, context.wrap_socket(raw) as secure:
+            data = secure.recv(64)
+    except TimeoutError:
+        return False, f"nothing within {PATIENCE:g} s"
+    except (ssl.SSLError, ConnectionError) as error:
+        return True, getattr(error, "reason", None) or str(error)
+    return (False, f"{len(data)} bytes of an answer") if data else (True, "connection closed")
+
+
+def _connect(address):
+    return socket.create_connection(split(address), timeout=PATIENCE)
+
+
+def answers_plain_http(ip, port):
+    """Whether a port answers HTTP without TLS with anything but ``404``."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(ip, ip)  # noqa: S104 - an address that was seen
+    try:
+        with socket.create_connection((host, port), timeout=PATIENCE) as connection:
+            connection.sendall(b"GET /info/main/workers.html HTTP/1.0\r\nHost: x\r\n\r\n")
+            reply = connection.recv(64)
+    except OSError:
+        return False
+    return reply.startswith(b"HTTP/") and b" 404 " not in reply
+
+
+def is_loopback(ip):
+    """Whether only the same machine can reach this address."""
+    return ipaddress.ip_address(ip.partition("%")[0]).is_loopback

@@ -124,7 +124,7 @@ class Campaign:
         """Ask every worker and the scheduler, and store the answers."""
         cluster = self._open_cluster()
         self.progress.step(f"asking {len(cluster.registered)} of {len(cluster.logs)} workers")
-        found = cluster.gather()
+        found = cluster.gather(peer_size=self.site.checks.peer_size)
         self._dask = {worker: DaskEvidence.model_validate(facts) for worker, facts in found.items()}
         probe = self._probe.result() if self._probe else None
         self._submit = SubmitEvidence.model_validate({**cluster.scheduler_evidence(), "probe": probe})

@@ -132,10 +132,14 @@ class Cluster:
         planned = {worker: JobStatus(job_id="", state="planned") for worker in self.logs}
         return {**planned, **states, **self._final}
 
-    def gather(self) -> dict[str, dict[str, Any]]:
-        """Ask the hub for the evidence of all registered workers: worker -> fields of ``DaskEvidence``."""
+    def gather(self, *, peer_size: int) -> dict[str, dict[str, Any]]:
+        """Ask the hub for the evidence of all registered workers: worker -> fields of ``DaskEvidence``.
+
+        Args:
+            peer_size: bytes to send from worker to worker.
+        """
         names = list(self.registered)
-        found: dict[str, dict[str, Any]] = self.hub.ask("gather", names, timeout=self._patience())
+        found: dict[str, dict[str, Any]] = self.hub.ask("gather", names, peer_size, timeout=self._patience())
         for worker, facts in found.items():
             if (facts.get("first_task") or {}).get("ok"):
                 self.logs[worker].note("first_task", "end")
@@ -217,7 +221,6 @@ class Cluster:
                 {**specs[modifier.name].model_dump(), "params": modifier.params}
                 for modifier in self.execution.modifiers
             ],
-            "peer_size": 1_000_000,
             "remove": [str(self._private)],
         }
 

@@ -70,15 +70,19 @@ class Checks:
             workers: planned workers; tests are parametrised over them before any has come.
             folder: gives the run folder, once there is one.
         """
+        self._workers = tuple(workers)
         self._folder = folder
         self._run: Run | None = None
 
-        @pytest.fixture(params=list(workers))
-        def worker(run: Run, request: pytest.FixtureRequest) -> Worker:
-            """Evidence of one planned worker."""
-            return run.workers[request.param]
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """A check of a worker is a check of every planned one, whether it has come or not."""
+        if "worker" in metafunc.fixturenames:
+            metafunc.parametrize("worker", self._workers, indirect=True)
 
-        self.worker = worker
+    @pytest.fixture
+    def worker(self, run: Run, request: pytest.FixtureRequest) -> Worker:
+        """Evidence of one planned worker."""
+        return run.workers[request.param]
 
     @pytest.fixture
     def run(self) -> Run:

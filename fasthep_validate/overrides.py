@@ -90,7 +90,9 @@ def _set(document: Document, key: str, text: str, problems: list[Problem]) -> Do
     try:
         value = yaml_lines.load(text, where).value
     except ConfigError as error:
-        problems.extend(Problem(where, problem.what) for problem in error.problems if isinstance(problem, Problem))
+        problems.extend(
+            Problem(where, problem.what) for problem in error.problems if isinstance(problem, Problem)
+        )
         return document
     return document.put(path, value, where)
 

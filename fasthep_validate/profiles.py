@@ -67,21 +67,21 @@ def load_site(
     name_or_path: str,
     *,
     overrides: Overrides = Overrides(),  # noqa: B008 - frozen
-    modifiers: Mapping[str, ModifierSource] | None = None,
+    builtin: Mapping[str, ModifierSource] | None = None,
 ) -> SiteProfile:
     """The profile of a site.
 
     Args:
         name_or_path: a name (see :func:`find_sites`), or the path of a YAML file.
         overrides: changes for this run.
-        modifiers: execution modifiers that are registered without the profile.
+        builtin: execution modifiers that are registered without the profile, by name.
 
     Raises:
         ConfigError: with every mistake of the profile, each with file and line.
     """
     path = _find(name_or_path, where="--site")
     document = _overridden(_assembled(path, ()), overrides)
-    registered = modifiers or {}
+    registered = builtin or {}
     site = read(Site, document, context=frozenset(registered))
     return SiteProfile(
         site=site.site or path.stem,
@@ -137,7 +137,9 @@ def _find(text: str, *, where: str, beside: Path = Path(), used: tuple[Path, ...
     if _is_path(text):
         path = beside / Path(text).expanduser()
         if path.absolute() in used:
-            raise ConfigError(Problem(where, f"{text!r} extends itself", "Remove 'extends' from one of the files."))
+            raise ConfigError(
+                Problem(where, f"{text!r} extends itself", "Remove 'extends' from one of the files.")
+            )
         return path
     named = [site.path for site in _candidates() if site.name == text]
     if not named:
@@ -178,7 +180,9 @@ def _load(path: Path) -> Document:
     except OSError as error:
         raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
     if document.value is None:
-        raise ConfigError(Problem(str(path), "the file is empty", "Start from a copy of the profile 'local'."))
+        raise ConfigError(
+            Problem(str(path), "the file is empty", "Start from a copy of the profile 'local'.")
+        )
     return document
 
 

@@ -29,9 +29,7 @@ def resolve(
 
     ``modifiers`` are the registered ones; every modifier of the block is among them.
     """
-    used = tuple(
-        execution.Modifier(name=item.name, params=item.params) for item in written.modifiers or ()
-    )
+    used = tuple(execution.Modifier(name=item.name, params=item.params) for item in written.modifiers or ())
     return ExecutionConfig(
         strategy=written.strategy,
         profiles=written.profiles,
@@ -89,9 +87,7 @@ def _environment(written: block.Execution, required: Sequence[str]) -> execution
     if written.environment is None:
         return execution.EnvironmentSpec(required_imports=imports)
     environment = written.environment
-    return execution.EnvironmentSpec(
-        type=environment.type, prefix=environment.path, required_imports=imports
-    )
+    return execution.EnvironmentSpec(type=environment.type, prefix=environment.path, required_imports=imports)
 
 
 def _staging(written: block.Execution) -> execution.StagingMode:

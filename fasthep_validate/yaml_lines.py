@@ -34,7 +34,7 @@ class Document:
         return self.places.get((), "")
 
     def over(self, base: Document) -> Document:
-        """This document laid over another, as a JSON merge patch (RFC 7386).
+        """The document laid over another, as a JSON merge patch (RFC 7386).
 
         Mappings are merged, a value that is empty (``null``) removes, everything else replaces.
         """
@@ -138,7 +138,7 @@ class _Reader:
 
     @staticmethod
     def written(node: yaml.Node) -> str:
-        return node.value if isinstance(node, yaml.ScalarNode) else f"of a {node.id}"
+        return str(node.value) if isinstance(node, yaml.ScalarNode) else "in braces or brackets"
 
 
 def _put(value: Any, path: Path, new: object) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Discriminator, JsonValue, StrictBool, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from fasthep_validate.models.execution import EnvironmentType, StagingMode, Strategy
 from fasthep_validate.models.pool_config import Config, PoolConfig
@@ -157,7 +157,7 @@ class Modifier(Written):
 
     name: Text
     """Registered name."""
-    params: dict[str, JsonValue] = {}
+    params: dict[str, JsonValue] = Field(default_factory=dict)
     """Its parameters."""
 
 
@@ -170,7 +170,7 @@ class Execution(Written):
     """``local``; ``default`` says the same."""
     profiles: tuple[Text, ...] = ()
     """Names of FAST-HEP profiles, recorded in the results."""
-    resources: dict[Name, Resources] = {}
+    resources: dict[Name, Resources] = Field(default_factory=dict)
     """What a worker's job asks for, by name."""
     config: Config = Config()
     """Settings of the run and of the workers."""
@@ -190,6 +190,12 @@ class Execution(Written):
         if name not in BACKENDS:
             raise mistake(f"no backend {name!r}", nearest(name, BACKENDS))
         return name
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _environment(cls, value: object) -> object:
+        """fasthep-flow takes an empty ``environment`` for none."""
+        return None if value == {} else value
 
     @field_validator("strategy", mode="before")
     @classmethod
@@ -252,7 +258,10 @@ class Execution(Written):
         elif pool.resources not in {*self.resources, *self._implied()}:
             what = f"no entry {pool.resources!r} under execution.resources"
             hint = nearest(pool.resources, self.resources)
-            yield ("pools", name, "resources"), mistake(what, hint, needs=("execution", "resources", pool.resources))
+            yield (
+                ("pools", name, "resources"),
+                mistake(what, hint, needs=("execution", "resources", pool.resources)),
+            )
 
     def _implied(self) -> tuple[str, ...]:
         """fasthep-flow knows an empty ``default`` where no resources are written at all."""

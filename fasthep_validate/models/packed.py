@@ -46,6 +46,7 @@ class PackManifest(Model):
         relocations: paths to be replaced on the worker, longest first.
         text_files: files below the tree with an old path in plain text.
         binary_files: files below the tree with an old path in a NUL-padded placeholder.
+        placeholder: length in bytes of the shortest of these placeholders: the longest path that fits.
         glibc: the floor that is left to the worker; ``None`` if no file needs glibc.
         machine: ``uname -m`` that the files are for.
         carried: libraries taken from outside the environment, as ``name -> original path``.
@@ -67,6 +68,7 @@ class PackManifest(Model):
     relocations: tuple[Relocation, ...] = ()
     text_files: tuple[str, ...] = ()
     binary_files: tuple[str, ...] = ()
+    placeholder: int = 0
     glibc: GlibcFloor | None = None
     machine: str
     carried: dict[str, str] = {}

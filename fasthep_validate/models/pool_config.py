@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, StrictBool, field_validator, model_validator
 
@@ -21,8 +22,6 @@ from fasthep_validate.models.written import (
     size,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LOOPBACK = ("", "127.0.0.1", "localhost")
 
@@ -55,7 +54,9 @@ def limit(value: object) -> object:
     if value is None:
         return None
     if value == "auto" or (isinstance(value, float) and 0 < value <= 1):
-        raise mistake(f"{shown(value)} is not supported: it means a share of the node", "Write bytes: '2 GB'.")
+        raise mistake(
+            f"{shown(value)} is not supported: it means a share of the node", "Write bytes: '2 GB'."
+        )
     return size(value)
 
 
@@ -63,7 +64,9 @@ def dashboard_port(value: object) -> object:
     """The port of ``":8787"``, ``"localhost:8787"`` or ``8787``."""
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", value)
     if host not in LOOPBACK:
-        raise mistake(f"{shown(value)} is not supported: the dashboard listens on loopback", f"Write ':{port}'.")
+        raise mistake(
+            f"{shown(value)} is not supported: the dashboard listens on loopback", f"Write ':{port}'."
+        )
     return port
 
 

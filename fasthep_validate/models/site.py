@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import AfterValidator, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from fasthep_validate.models.block import Execution
 from fasthep_validate.models.execution import Timeouts
@@ -16,6 +15,7 @@ from fasthep_validate.models.written import Name, Ports, Text, Written, mistake,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
     from fasthep_validate.models.written import Found
 
@@ -63,7 +63,7 @@ class Site(Written):
     """One line for ``fasthep-validate sites``."""
     extends: Text | None = None
     """Profile that this one builds on: a name, or a path relative to this file."""
-    execution_modifiers: dict[Text, ModifierEntry] = {}
+    execution_modifiers: dict[Text, ModifierEntry] = Field(default_factory=dict)
     """Modifiers that the profile registers, by name."""
     execution: Execution
     """The execution system to start, as FAST-HEP writes it."""

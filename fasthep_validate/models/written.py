@@ -6,8 +6,9 @@ A mistake is told in the words of the file: what is wrong, with the value, and t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -15,8 +16,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from fasthep_validate.models.base import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import LiteralString
+    from collections.abc import Iterable
 
     Loc = tuple[str | int, ...]
     Found = tuple[Loc, PydanticCustomError]
@@ -59,7 +59,7 @@ def mistake(what: str, hint: str = "", *, needs: Loc | None = None) -> PydanticC
     context: dict[str, object] = {"what": what, "hint": hint}
     if needs is not None:
         context["needs"] = needs
-    return PydanticCustomError("mistake", cast("LiteralString", "{what}"), context)
+    return PydanticCustomError("mistake", "{what}", context)
 
 
 def mistakes(title: str, found: Iterable[Found]) -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from fasthep_validate.pack import conda, shared, venv
-from fasthep_validate.pack.build import Job, build
+from fasthep_validate.pack.build import Job, build_pack
 from fasthep_validate.pack.cache import Cache, Damaged
 from fasthep_validate.pack.interpreter import examine, is_conda, resolve_prefix
 from fasthep_validate.pack.key import content_key
@@ -81,5 +81,5 @@ def _cached(layout: Layout, spec: EnvironmentSpec, cache: Cache, say: Callable[[
         if found:
             return found.model_copy(update={"cached": True})
         with cache.workplace(key) as work:
-            packed = build(Job(layout, tree, key, work), say)
+            packed = build_pack(Job(layout, tree, key, work), say)
             return cache.store(work, packed.model_copy(update={"notes": (*packed.notes, *notes)}))

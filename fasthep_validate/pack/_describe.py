@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import posixpath
 import sys
 import sysconfig
 
@@ -21,7 +22,7 @@ def absent(module: str) -> bool:
     """Whether a module cannot be found; parents of a dotted name are imported for that."""
     try:
         return importlib.util.find_spec(module) is None
-    except Exception:  # whatever a broken package raises, it is not usable
+    except Exception:  # noqa: BLE001 - whatever a broken package raises, it is not usable
         return True
 
 
@@ -37,9 +38,9 @@ def unusable(module: str) -> bool:
 def base_executable() -> str:
     """The interpreter itself, behind all links and virtualenvs."""
     named = getattr(sys, "_base_executable", None) or sys.executable
-    tail = "python%d.%d" % sys.version_info[:2]
-    choices = (named, os.path.join(sys.base_prefix, "bin", tail), sys.executable)
-    return next(os.path.realpath(path) for path in choices if os.path.exists(path))
+    tail = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    choices = (named, posixpath.join(sys.base_prefix, "bin", tail), sys.executable)
+    return next(posixpath.realpath(path) for path in choices if posixpath.exists(path))
 
 
 def describe(modules: list[str]) -> dict[str, object]:
@@ -55,7 +56,7 @@ def describe(modules: list[str]) -> dict[str, object]:
         "cache_tag": sys.implementation.cache_tag or "",
         "machine": platform.machine(),
         "libc": platform.libc_ver(sys.executable)[0],
-        "stdlib": os.path.dirname(os.path.realpath(os.__file__)),
+        "stdlib": posixpath.dirname(posixpath.realpath(os.__file__)),
         "site_packages": sorted({paths["purelib"], paths["platlib"]}),
         "unusable": [module for module in NEEDED if unusable(module)],
         "absent": [module for module in modules if absent(module)],

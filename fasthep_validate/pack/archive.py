@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import tarfile
 import zlib
 from collections import deque
@@ -68,7 +69,7 @@ class Archive:
         Raises:
             PackError: the file cannot be read, or became shorter meanwhile.
         """
-        self._add_directories(os.path.dirname(entry.name))
+        self._add_directories(posixpath.dirname(entry.name))
         info = tarfile.TarInfo(entry.name)
         info.mtime = entry.mtime_ns // 10**9
         info.mode = 0o755 if entry.executable else 0o644
@@ -90,12 +91,14 @@ class Archive:
                 raise
             raise PackError(f"{entry.source}: {error.strerror}. Make it readable, or remove it.") from error
         if left:
-            raise PackError(f"{entry.source}: became shorter while it was packed. Run again when nobody writes there.")
+            raise PackError(
+                f"{entry.source}: became shorter while it was packed. Run again when nobody writes there."
+            )
         self._write(bytes(-info.size % tarfile.BLOCKSIZE))
 
     def _add_directories(self, name: str) -> None:
         if name not in self._directories:
-            self._add_directories(os.path.dirname(name))
+            self._add_directories(posixpath.dirname(name))
             self._directories.add(name)
             info = tarfile.TarInfo(name)
             info.type, info.mode = tarfile.DIRTYPE, 0o755

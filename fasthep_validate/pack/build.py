@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,7 @@ class Job:
     work: Path
 
 
-def build(job: Job, say: Callable[[str], None]) -> PackedEnv:
+def build_pack(job: Job, say: Callable[[str], None]) -> PackedEnv:
     """Make the archive ``env.tar.gz`` in the job's directory.
 
     Raises:
@@ -121,7 +122,9 @@ def _settle_missing(job: Job, entries: dict[str, Entry], plan: Plan) -> list[str
                 f"{source}: needs {library}, which is not on this machine. "
                 "Install that library, or remove the file or the package that brought it."
             )
-        notes.append(f"{name} needs {library}, which is not on this machine; {top} can be imported without it")
+        notes.append(
+            f"{name} needs {library}, which is not on this machine; {top} can be imported without it"
+        )
     return notes
 
 
@@ -131,7 +134,7 @@ def _can_import(job: Job, module: str) -> bool:
 
 
 def _carried(plan: Plan) -> list[Entry]:
-    found = ((name, source, os.stat(source)) for name, source in plan.carried.items())
+    found = ((name, source, Path(source).stat()) for name, source in plan.carried.items())
     return [Entry(name, source, status.st_size, status.st_mtime_ns, True) for name, source, status in found]
 
 
@@ -152,8 +155,10 @@ def _patch(program: str, entry: Entry, rpath: str, target: str) -> Entry:
     done = process.run([program, *change, "--output", target, entry.source], timeout=PATCH_TIME)
     if not done.ok:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise PackError(f"{entry.source}: its RPATH cannot be set ({reason}). Remove the file or its package.")
-    return replace(entry, source=target, size=os.path.getsize(target))
+        raise PackError(
+            f"{entry.source}: its RPATH cannot be set ({reason}). Remove the file or its package."
+        )
+    return replace(entry, source=target, size=Path(target).stat().st_size)
 
 
 def _patchelf() -> str:
@@ -214,7 +219,9 @@ def _manifest(job: Job, shipped: Sequence[Entry], plan: Plan, text: Iterable[str
         placeholder=layout.placeholder,
         glibc=floor,
         machine=layout.interpreter.machine,
-        carried={os.path.relpath(name, layout.libraries): source for name, source in sorted(plan.carried.items())},
+        carried={
+            posixpath.relpath(name, layout.libraries): source for name, source in sorted(plan.carried.items())
+        },
         node_libraries=tuple(sorted(plan.node)),
         left_out=dict(sorted(job.tree.left_out.items())),
         files=len(shipped) + 1,

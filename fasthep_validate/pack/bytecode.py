@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,8 @@ SETTINGS = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.
 
 def cached_name(source: str, tag: str) -> str:
     """Where Python looks for the compiled form of a module: ``a/__pycache__/b.cpython-311.pyc``."""
-    folder, file = os.path.split(source)
-    return os.path.join(folder, "__pycache__", f"{file.removesuffix('.py')}.{tag}.pyc")
+    folder, file = posixpath.split(source)
+    return posixpath.join(folder, "__pycache__", f"{file.removesuffix('.py')}.{tag}.pyc")
 
 
 def compile_missing(entries: Iterable[Entry], python: Interpreter, staging: Path) -> list[Entry]:
@@ -42,11 +43,15 @@ def compile_missing(entries: Iterable[Entry], python: Interpreter, staging: Path
     known = {entry.name: entry for entry in entries}
     sources = [entry for name, entry in known.items() if name.endswith(".py") and not entry.link]
     todo = {entry: cached_name(entry.name, python.cache_tag) for entry in sources}
-    jobs = {entry: (name, str(staging / str(number))) for number, (entry, name) in enumerate(todo.items()) if name not in known}
+    jobs = {
+        entry: (name, str(staging / str(number)))
+        for number, (entry, name) in enumerate(todo.items())
+        if name not in known
+    }
     staging.mkdir(parents=True, exist_ok=True)
     _compile([(entry.source, target) for entry, (_, target) in jobs.items()], python)
-    done = ((entry, name, target) for entry, (name, target) in jobs.items() if os.path.exists(target))
-    return [Entry(name, target, os.path.getsize(target), entry.mtime_ns) for entry, name, target in done]
+    done = ((entry, name, target) for entry, (name, target) in jobs.items() if posixpath.exists(target))
+    return [Entry(name, target, Path(target).stat().st_size, entry.mtime_ns) for entry, name, target in done]
 
 
 def _compile(jobs: list[tuple[str, str]], python: Interpreter) -> None:

@@ -53,9 +53,10 @@ class Cache:
         except Timeout:
             say("waiting for another run that packs the same environment")
             lock.acquire()
-        with lock:
-            lock.release()
+        try:
             yield
+        finally:
+            lock.release()
 
     def load(self, key: str) -> PackedEnv | None:
         """The pack with this key, if there is one; the process keeps it from being removed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import posixpath
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
@@ -15,11 +15,16 @@ from fasthep_validate.pack.tree import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fasthep_validate.pack.interpreter import Interpreter
 
 # Of a conda installation that is itself a prefix. Headers stay in: cling compiles with them.
-OTHERS = {"pkgs": "packages that are not installed here", "envs": "other environments", "conda-bld": "a cache"}
+OTHERS = {
+    "pkgs": "packages that are not installed here",
+    "envs": "other environments",
+    "conda-bld": "a cache",
+}
 
 
 class InstalledFile(BaseModel):
@@ -58,20 +63,22 @@ def layout(prefix: Path, python: Interpreter) -> Layout:
             f"{prefix}: has no conda-meta, so it is not an installed Pixi or conda environment. "
             "Run `pixi install`, or set environment.type to packed-venv."
         )
-    root = os.path.realpath(python.prefix)
+    root = posixpath.realpath(python.prefix)
     padded = {file.path: len(os.fsencode(file.prefix_placeholder)) for file in _padded(prefix)}
-    rules = {**ANYWHERE, **OTHERS, **below(STANDARD_LIBRARY, os.path.relpath(python.stdlib, root))}
+    rules = {**ANYWHERE, **OTHERS, **below(STANDARD_LIBRARY, posixpath.relpath(python.stdlib, root))}
     return Layout(
         type="packed-pixi",
         interpreter=python,
         parts=(Part(root, "", rules),),
         relocations=longest_first(moved("", python.prefix, str(prefix))),
         python="bin/python",
-        base_python=os.path.relpath(python.base_executable, root),
+        base_python=posixpath.relpath(python.base_executable, root),
         prefix="",
         base_prefix="",
         libraries="lib",
-        site_packages=tuple(os.path.relpath(os.path.realpath(path), root) for path in python.site_packages),
+        site_packages=tuple(
+            posixpath.relpath(posixpath.realpath(path), root) for path in python.site_packages
+        ),
         binary_files=tuple(sorted(padded)),
         placeholder=min(padded.values(), default=0),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ def find(site_packages: Iterable[str], inside: Iterable[str]) -> list[Editable]:
         if not _below(item.path, roots):
             found.setdefault(item.path, item)
     for item in found.values():
-        if not os.path.isdir(item.path) and not os.path.isfile(item.path + ".py"):
+        if not posixpath.isdir(item.path) and not posixpath.isfile(item.path + ".py"):
             raise PackError(
                 f"{item.named_in}: names {item.path}, which is not a directory. "
                 "Install that package again, or uninstall it."
@@ -73,8 +73,8 @@ def find(site_packages: Iterable[str], inside: Iterable[str]) -> list[Editable]:
 
 def part(item: Editable, target: str) -> tuple[Part, Relocation]:
     """How an editable install ships: what of it, and what its path becomes."""
-    if not os.path.isdir(item.path):
-        folder, name = os.path.split(item.path)
+    if not posixpath.isdir(item.path):
+        folder, name = posixpath.split(item.path)
         return Part(folder, target, only=(f"{name}.py",)), Relocation(old=item.path, new=f"{target}/{name}")
     tracked = _git_files(item.path)
     only = None if tracked is None else tuple(sorted(tracked))
@@ -88,9 +88,9 @@ def _named(site_packages: Iterable[str]) -> Iterator[Editable]:
         for file in sorted(folder.glob("*.pth")):
             lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
             paths = (line.strip() for line in lines if not line.startswith(("import ", "import\t", "#")))
-            yield from (Editable(os.path.normpath(folder / path), file) for path in paths if path)
+            yield from (Editable(posixpath.normpath(folder / path), file) for path in paths if path)
         for file in sorted(folder.glob("__editable__*.py")):
-            yield from (Editable(os.path.normpath(path), file) for path in _mapping(file))
+            yield from (Editable(posixpath.normpath(path), file) for path in _mapping(file))
 
 
 def _mapping(finder: Path) -> Iterator[str]:
@@ -118,10 +118,10 @@ def _git_files(folder: str) -> set[str] | None:
     ignored = _git(folder, "-oi", "--directory")
     if not kept or ignored is None:
         return None
-    files = {path for path in kept if not os.path.isdir(os.path.join(folder, path))}
-    folders = {os.path.dirname(path) for path in files}
+    files = {path for path in kept if not posixpath.isdir(posixpath.join(folder, path))}
+    folders = {posixpath.dirname(path) for path in files}
     built = (path for path in ignored if path.endswith((".py", ".so")))
-    return files | {path for path in built if os.path.dirname(path) in folders}
+    return files | {path for path in built if posixpath.dirname(path) in folders}
 
 
 def _git(folder: str, *options: str) -> list[str] | None:
@@ -132,5 +132,9 @@ def _git(folder: str, *options: str) -> list[str] | None:
 
 def _skip(folder: str) -> dict[str, str]:
     marks = ("pyvenv.cfg", "conda-meta")
-    found = (mark for name in marks for mark in (*Path(folder).glob(f"*/{name}"), *Path(folder).glob(f"*/*/{name}")))
-    return {**SKIP, **{os.path.relpath(mark.parent, folder): "an environment" for mark in found}}
+    found = (
+        mark
+        for name in marks
+        for mark in (*Path(folder).glob(f"*/{name}"), *Path(folder).glob(f"*/*/{name}"))
+    )
+    return {**SKIP, **{posixpath.relpath(mark.parent, folder): "an environment" for mark in found}}

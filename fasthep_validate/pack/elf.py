@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+from elftools.elf.segments import InterpSegment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +23,9 @@ GLIBC = re.compile(
     r"|libBrokenLocale|libc_malloc_debug|libnss_(files|dns|compat|hesiod|db))\.so(\.\d+)*|libnsl\.so\.1"
 )
 # User-space parts of GPU drivers: they have to match the kernel module of the node.
-DRIVER = re.compile(r"lib(cuda|nvidia-.*|nvcuvid|nvoptix|cudadebugger|nvcudla|nvrm_.*|vdpau_nvidia)\.so(\.\d+)*")
+DRIVER = re.compile(
+    r"lib(cuda|nvidia-.*|nvcuvid|nvoptix|cudadebugger|nvcudla|nvrm_.*|vdpau_nvidia)\.so(\.\d+)*"
+)
 VERSION = re.compile(r"GLIBC_(\d+(?:\.\d+)+)$")
 # Not a number, but glibc has had it since 2.36 (its NEWS file).
 RELATIVE_RELOCATIONS = "GLIBC_ABI_DT_RELR"
@@ -71,7 +76,7 @@ def _read(file: ELFFile) -> Elf | None:
     needed: list[str] = []
     paths: dict[str, tuple[str, ...]] = {}
     dynamic = next(file.iter_segments("PT_DYNAMIC"), None)
-    if dynamic is None:
+    if not isinstance(dynamic, DynamicSegment):
         return None
     for tag in dynamic.iter_tags():
         kind = tag.entry.d_tag
@@ -83,7 +88,7 @@ def _read(file: ELFFile) -> Elf | None:
     loader = next(file.iter_segments("PT_INTERP"), None)
     return Elf(
         machine=f"{file['e_machine']}/{file.elfclass}",
-        interpreter=loader.get_interp_name() if loader else "",
+        interpreter=loader.get_interp_name() if isinstance(loader, InterpSegment) else "",
         needed=tuple(needed),
         rpath=() if "DT_RUNPATH" in paths else paths.get("DT_RPATH", ()),
         runpath=paths.get("DT_RUNPATH", ()),
@@ -93,7 +98,7 @@ def _read(file: ELFFile) -> Elf | None:
 
 def _glibc(file: ELFFile) -> tuple[int, ...]:
     section = file.get_section_by_name(".gnu.version_r")
-    if section is None:
+    if not isinstance(section, GNUVerNeedSection):
         return (0,)
     names = (version.name for _, versions in section.iter_versions() for version in versions)
     return max(_numbers(names), default=(0,))

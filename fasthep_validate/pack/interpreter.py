@@ -99,7 +99,9 @@ def examine(prefix: Path, modules: tuple[str, ...]) -> Interpreter:
         found = Interpreter.model_validate_json(done.stdout)
     except ValidationError:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise PackError(f"{python}: does not start ({last}). Repair the environment or name another.") from None
+        raise PackError(
+            f"{python}: does not start ({last}). Repair the environment or name another."
+        ) from None
     _require_usable(found)
     return found
 
@@ -107,7 +109,11 @@ def examine(prefix: Path, modules: tuple[str, ...]) -> Interpreter:
 def _active_conda() -> Path | None:
     named = os.environ.get("CONDA_PREFIX", "")
     project = os.environ.get("PIXI_PROJECT_ROOT", "")
-    pixi = Path(project, ".pixi", "envs", os.environ.get("PIXI_ENVIRONMENT_NAME", "default")) if project else None
+    pixi = (
+        Path(project, ".pixi", "envs", os.environ.get("PIXI_ENVIRONMENT_NAME", "default"))
+        if project
+        else None
+    )
     choices = (Path(named) if named else None, pixi)
     usable = (path for path in choices if path and is_conda(path) and (path / "bin/python").exists())
     return next(usable, None)
@@ -134,7 +140,9 @@ def _require_usable(python: Interpreter) -> None:
     if python.implementation != "cpython":
         raise PackError(f"{prefix}: is a {python.implementation}. Use CPython: nothing else is packed.")
     if python.libc != "glibc":
-        raise PackError(f"{prefix}: its Python is not linked to glibc. Use a glibc build: workers have glibc.")
+        raise PackError(
+            f"{prefix}: its Python is not linked to glibc. Use a glibc build: workers have glibc."
+        )
     if python.unusable:
         names = ", ".join(python.unusable)
         raise PackError(f"{prefix}: its Python cannot import {names}. Use a Python that was built with it.")

@@ -22,7 +22,13 @@ def content_key(tree: Tree, layout: Layout, spec: EnvironmentSpec) -> str:
     About 0.1 s for 20,000 files.
     """
     digest = hashlib.sha256()
-    for part in (FORMAT, spec.model_dump_json(), layout.interpreter.model_dump_json(), _system(), *_lines(tree)):
+    for part in (
+        FORMAT,
+        spec.model_dump_json(),
+        layout.interpreter.model_dump_json(),
+        _system(),
+        *_lines(tree),
+    ):
         digest.update(os.fsencode(part) + b"\0")
     for name in sorted(tree.entries):
         if name.endswith(".dist-info/RECORD") or name.startswith("conda-meta/"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -80,12 +80,12 @@ class Layout:
 
 def below(rules: Mapping[str, str], folder: str) -> dict[str, str]:
     """Rules for what is left out of ``folder``, as rules of the directory above it."""
-    return {os.path.normpath(os.path.join(folder, pattern)): reason for pattern, reason in rules.items()}
+    return {posixpath.normpath(posixpath.join(folder, pattern)): reason for pattern, reason in rules.items()}
 
 
 def moved(target: str, *paths: str) -> list[Relocation]:
     """Relocations of a directory by all the names it has."""
-    names = {name for path in paths for name in (path, os.path.realpath(path))}
+    names = {name for path in paths for name in (path, posixpath.realpath(path))}
     return [Relocation(old=name, new=target) for name in sorted(names)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,7 +22,22 @@ DEFAULT_DIRECTORIES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 CACHED_LIBRARY = re.compile(r"^\t(\S+) \([^)]*\) => (\S+)$", re.MULTILINE)
 # glibc loads it by itself when a thread ends (pthread_exit), no file names it.
 LOADED_BY_GLIBC = "libgcc_s.so.1"
-TEXT = (".py", ".pyc", ".pyi", ".pxd", ".pyx", ".txt", ".h", ".hpp", ".json", ".js", ".html", ".css", ".md", ".rst")
+TEXT = (
+    ".py",
+    ".pyc",
+    ".pyi",
+    ".pxd",
+    ".pyx",
+    ".txt",
+    ".h",
+    ".hpp",
+    ".json",
+    ".js",
+    ".html",
+    ".css",
+    ".md",
+    ".rst",
+)
 
 
 @dataclass
@@ -66,14 +82,16 @@ class Linker:
         self.elfs = {name: elf for name, elf in elfs.items() if elf.machine == self.machine}
         self.sources = {name: entry.source for name, entry in entries.items()}
         self.directories = {
-            os.path.realpath(os.path.dirname(self.sources[name])): os.path.dirname(name) for name in self.elfs
+            posixpath.realpath(posixpath.dirname(self.sources[name])): posixpath.dirname(name)
+            for name in self.elfs
         }
-        self.shipped = {os.path.basename(name) for name in entries}
+        self.shipped = {posixpath.basename(name) for name in entries}
         self.main_rpath = _expand(elfs[main].rpath, self.sources[main])
         self.library_path = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
         self.cache = _loader_cache()
         self.plan = Plan()
         self._todo = list(self.elfs)
+        self._found: dict[str, str | None] = {}
 
     def link(self) -> Plan:
         """Look up every library that is needed, those of the libraries themselves included."""
@@ -105,17 +123,17 @@ class Linker:
         return ""
 
     def _directory_of(self, library: str, path: str) -> str:
-        directory = self.directories.get(os.path.realpath(os.path.dirname(path)))
-        if directory is not None and os.path.join(directory, library) in self.sources:
+        directory = self.directories.get(posixpath.realpath(posixpath.dirname(path)))
+        if directory is not None and posixpath.join(directory, library) in self.sources:
             return directory
-        return os.path.dirname(self._carry(library, os.path.realpath(path)))
+        return posixpath.dirname(self._carry(library, posixpath.realpath(path)))
 
     def _carry(self, library: str, real: str) -> str:
         number = 0
-        name = os.path.join(self.home, library)
+        name = posixpath.join(self.home, library)
         while self.sources.get(name, real) != real:  # another library of the same name
             number += 1
-            name = os.path.join(self.home, str(number), library)
+            name = posixpath.join(self.home, str(number), library)
         if name not in self.sources:
             found = elf_file.read(real)
             if found:
@@ -126,29 +144,37 @@ class Linker:
 
     def _rpath(self, name: str, elf: Elf, wanted: list[str]) -> str:
         """The RPATH that a file needs in the tree: relative, and what it had of those before the new."""
-        at = os.path.dirname(name)
+        at = posixpath.dirname(name)
         kept = [path for path in elf.runpath or elf.rpath if ORIGIN.match(path)]
-        covered = {os.path.normpath(ORIGIN.sub(at or ".", path)) for path in kept}
+        covered = {posixpath.normpath(ORIGIN.sub(at or ".", path)) for path in kept}
         if name in self.plan.carried or (elf.interpreter and (wanted or name == self.main)):
             wanted = [*wanted, self.home]
         elif not elf.runpath:
             covered.add(self.home)
-        new = (path for path in dict.fromkeys(wanted) if os.path.normpath(path) not in covered)
+        new = (path for path in dict.fromkeys(wanted) if posixpath.normpath(path) not in covered)
         return ":".join([*kept, *(_relative(path, at) for path in new)])
 
     def _find(self, library: str, elf: Elf, source: str) -> str | None:
         first = [] if elf.runpath else [*_expand(elf.rpath, source), *self.main_rpath]
         last = _expand(elf.runpath, source)
         for directory in (*first, *self.library_path, *last):
-            path = os.path.join(directory, library)
-            if os.path.isfile(path):
+            path = posixpath.join(directory, library)
+            if posixpath.isfile(path):
                 return path
         return self._system(library)
 
     def _system(self, library: str) -> str | None:
-        choices = (*self.cache.get(library, ()), *(os.path.join(path, library) for path in DEFAULT_DIRECTORIES))
+        if library not in self._found:
+            self._found[library] = self._search_system(library)
+        return self._found[library]
+
+    def _search_system(self, library: str) -> str | None:
+        choices = (
+            *self.cache.get(library, ()),
+            *(posixpath.join(path, library) for path in DEFAULT_DIRECTORIES),
+        )
         for path in choices:
-            if os.path.isfile(path):
+            if posixpath.isfile(path):
                 found = elf_file.read(path)
                 if found and found.machine == self.machine:
                     return path
@@ -156,12 +182,12 @@ class Linker:
 
 
 def _expand(paths: tuple[str, ...], source: str) -> list[str]:
-    origin = os.path.dirname(source)
+    origin = posixpath.dirname(source)
     return [ORIGIN.sub(lambda _: origin, path) for path in paths]
 
 
 def _relative(path: str, start: str) -> str:
-    way = os.path.relpath(path, start or ".")
+    way = posixpath.relpath(path, start or ".")
     return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate.models.packed import PackedEnv, PackManifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fasthep_validate.pack.interpreter import Interpreter
 
 
@@ -45,5 +43,5 @@ def describe(prefix: Path, python: Interpreter) -> PackedEnv:
 
 def _key(python: Interpreter) -> str:
     """Digest of the interpreter and of what is installed; versions are part of the names listed."""
-    names = sorted(name for folder in python.site_packages for name in os.listdir(folder))
+    names = sorted(path.name for folder in python.site_packages for path in Path(folder).iterdir())
     return hashlib.sha256("\n".join([python.model_dump_json(), *names]).encode()).hexdigest()

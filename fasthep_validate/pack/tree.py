@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import posixpath
 import re
 import stat
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate.errors import PackError
@@ -110,11 +111,11 @@ def _add(tree: Tree, part: Part) -> None:
     found = _walk(part.source, "", skip, tree, part.target) if part.only is None else _listed(part)
     for path, item in found:
         name = f"{part.target}/{path}" if part.target else path
-        tree.entries[name] = _entry(name, os.path.join(part.source, path), item)
+        tree.entries[name] = _entry(name, posixpath.join(part.source, path), item)
 
 
 def _entry(name: str, source: str, status: os.stat_result) -> Entry:
-    link = os.readlink(source) if stat.S_ISLNK(status.st_mode) else ""
+    link = str(Path(source).readlink()) if stat.S_ISLNK(status.st_mode) else ""
     size = 0 if link else status.st_size
     return Entry(name, source, size, status.st_mtime_ns, bool(status.st_mode & 0o100), link)
 
@@ -122,7 +123,7 @@ def _entry(name: str, source: str, status: os.stat_result) -> Entry:
 def _listed(part: Part) -> Iterator[tuple[str, os.stat_result]]:
     for path in part.only or ():
         try:
-            status = os.lstat(os.path.join(part.source, path))
+            status = os.lstat(posixpath.join(part.source, path))
         except OSError:  # in the index of git, but deleted
             continue
         if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
@@ -131,7 +132,7 @@ def _listed(part: Part) -> Iterator[tuple[str, os.stat_result]]:
 
 def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterator[tuple[str, os.stat_result]]:
     try:
-        with os.scandir(os.path.join(root, below)) as items:
+        with os.scandir(posixpath.join(root, below)) as items:
             inside = list(items)
     except OSError as error:
         raise PackError(f"{error.filename}: {error.strerror}. Make it readable, or remove it.") from error
@@ -148,17 +149,25 @@ def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterato
 
 def _settle_links(tree: Tree, relocations: tuple[Relocation, ...]) -> None:
     """Keep links that stay inside the tree, put the contents in place of the others."""
-    directories = {str(parent) for name in tree.entries for parent in PurePosixPath(name).parents}
+    directories = _directories(tree.entries)
     open_links = [entry for entry in tree.entries.values() if entry.link]
     while open_links:
         entry = open_links.pop()
-        target = os.path.normpath(os.path.join(os.path.dirname(entry.source), entry.link))
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(entry.source), entry.link))
         name = locate(target, relocations)
         if name is not None and name != entry.name and (name in tree.entries or name in directories):
-            start = os.path.dirname(entry.name)
-            tree.entries[entry.name] = replace(entry, link=os.path.relpath(name or ".", start or "."))
+            start = posixpath.dirname(entry.name)
+            tree.entries[entry.name] = replace(entry, link=posixpath.relpath(name or ".", start or "."))
         else:
             open_links += _follow(tree, entry)
+
+
+def _directories(names: Iterable[str]) -> set[str]:
+    found = {posixpath.dirname(name) for name in names}
+    new = found
+    while new := {posixpath.dirname(name) for name in new} - found:
+        found |= new
+    return found
 
 
 def locate(path: str, relocations: Iterable[Relocation]) -> str | None:
@@ -172,14 +181,14 @@ def locate(path: str, relocations: Iterable[Relocation]) -> str | None:
 def _follow(tree: Tree, entry: Entry) -> list[Entry]:
     """Put what a link leads to in its place; returns the links that came with it."""
     del tree.entries[entry.name]
-    real = os.path.realpath(entry.source)
-    if not os.path.exists(real):
+    real = posixpath.realpath(entry.source)
+    if not posixpath.exists(real):
         tree.left_out[entry.name] = f"a link to {entry.link}, which does not exist"
         return []
-    if os.path.isfile(real):
-        tree.entries[entry.name] = _entry(entry.name, real, os.stat(real))
+    if posixpath.isfile(real):
+        tree.entries[entry.name] = _entry(entry.name, real, Path(real).stat())
         return []
-    if not os.path.isdir(real) or os.path.realpath(os.path.dirname(entry.source)).startswith(real):
+    if not posixpath.isdir(real) or posixpath.realpath(posixpath.dirname(entry.source)).startswith(real):
         tree.left_out[entry.name] = f"a link to {entry.link}, which is not a file or holds the link itself"
         return []
     before = set(tree.entries)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import posixpath
 from typing import TYPE_CHECKING
 
 from fasthep_validate.errors import PackError
-from fasthep_validate.pack.layout import ANYWHERE, BUILDING, STANDARD_LIBRARY, Layout, below, longest_first, moved
+from fasthep_validate.pack.layout import (
+    ANYWHERE,
+    BUILDING,
+    STANDARD_LIBRARY,
+    Layout,
+    below,
+    longest_first,
+    moved,
+)
 from fasthep_validate.pack.tree import Part
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fasthep_validate.models.packed import Relocation
     from fasthep_validate.pack.interpreter import Interpreter
 
 # Prefixes that a Python shares with other programs: nothing but the Python itself is taken from there.
 SHARED = ("/", "/usr", "/usr/local")
-OF_THE_BASE = {
-    name: "packages of the base interpreter, which the virtualenv does not use"
-    for name in ("site-packages", "dist-packages")
-}
+OF_THE_BASE = dict.fromkeys(
+    ("site-packages", "dist-packages"), "packages of the base interpreter, which the virtualenv does not use"
+)
 
 
 def layout(prefix: Path, python: Interpreter) -> Layout:
@@ -40,7 +48,7 @@ def layout(prefix: Path, python: Interpreter) -> Layout:
 
 def _virtual(prefix: Path, python: Interpreter) -> Layout:
     _require_own_packages(prefix)
-    base_python = f"base/bin/{os.path.basename(python.base_executable)}"
+    base_python = f"base/bin/{posixpath.basename(python.base_executable)}"
     links = {f"venv/bin/{name}": "python" for name in ("python3", python.name)}
     names = _base_relocations(python)
     return Layout(
@@ -63,15 +71,21 @@ def _virtual(prefix: Path, python: Interpreter) -> Layout:
 
 
 def _plain(prefix: Path, python: Interpreter) -> Layout:
-    home = os.path.realpath(python.base_prefix)
-    rules = {**ANYWHERE, "include": BUILDING, **below(STANDARD_LIBRARY, os.path.relpath(python.stdlib, home))}
+    home = posixpath.realpath(python.base_prefix)
+    rules = {
+        **ANYWHERE,
+        "include": BUILDING,
+        **below(STANDARD_LIBRARY, posixpath.relpath(python.stdlib, home)),
+    }
     alone = (_standard_library(python, {**ANYWHERE, **STANDARD_LIBRARY}), _program(python))
-    name = f"base/bin/{os.path.basename(python.base_executable)}"
+    name = f"base/bin/{posixpath.basename(python.base_executable)}"
     return Layout(
         type="packed-venv",
         interpreter=python,
         parts=alone if home in SHARED else (Part(home, "base", rules),),
-        relocations=longest_first([*_base_relocations(python), *(moved("base", str(prefix)) if home not in SHARED else ())]),
+        relocations=longest_first(
+            [*_base_relocations(python), *(moved("base", str(prefix)) if home not in SHARED else ())]
+        ),
         python=name,
         base_python=name,
         prefix="base",
@@ -93,13 +107,13 @@ def _require_own_packages(prefix: Path) -> None:
 
 
 def _base_relocations(python: Interpreter) -> list[Relocation]:
-    if os.path.realpath(python.base_prefix) in SHARED:
+    if posixpath.realpath(python.base_prefix) in SHARED:
         return moved(f"base/{_library_name(python)}", python.stdlib)
     return moved("base", python.base_prefix)
 
 
 def _base_links(python: Interpreter) -> dict[str, str]:
-    program = os.path.basename(python.base_executable)
+    program = posixpath.basename(python.base_executable)
     return {f"base/bin/{name}": program for name in ("python", "python3", python.name) if name != program}
 
 
@@ -109,14 +123,14 @@ def _standard_library(python: Interpreter, rules: dict[str, str]) -> Part:
 
 def _library_name(python: Interpreter) -> str:
     """Standard library below the base prefix, ``lib/python3.11`` (``lib64`` on some systems)."""
-    name = os.path.relpath(python.stdlib, os.path.realpath(python.base_prefix))
+    name = posixpath.relpath(python.stdlib, posixpath.realpath(python.base_prefix))
     return f"lib/{python.name}" if name.startswith("..") else name
 
 
 def _program(python: Interpreter) -> Part:
-    folder, name = os.path.split(python.base_executable)
+    folder, name = posixpath.split(python.base_executable)
     return Part(folder, "base/bin", only=(name,))
 
 
 def _below_tree(python: Interpreter, target: str, prefix: str) -> tuple[str, ...]:
-    return tuple(f"{target}/{os.path.relpath(path, prefix)}" for path in python.site_packages)
+    return tuple(f"{target}/{posixpath.relpath(path, prefix)}" for path in python.site_packages)

@@ -447,6 +447,9 @@ scrub() { # nothing of the node's Python or of the user's Dask may leak into the
     export PYTHONNOUSERSITE=1 PYTHONUNBUFFERED=1
     export PATH="${python%/*}:${PATH:-/usr/local/bin:/usr/bin:/bin}"
     export OMP_NUM_THREADS="$p_nthreads" OPENBLAS_NUM_THREADS="$p_nthreads" MKL_NUM_THREADS="$p_nthreads"
+    # Where code may come from, for the questions that are put through Dask.
+    FASTHEP_VALIDATE_ROOT=${root} FASTHEP_VALIDATE_JOB=$(pwd)
+    export FASTHEP_VALIDATE_ROOT FASTHEP_VALIDATE_JOB
     export NUMEXPR_NUM_THREADS="$p_nthreads" VECLIB_MAXIMUM_THREADS="$p_nthreads"
 }
 

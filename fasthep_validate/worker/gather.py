@@ -67,7 +67,6 @@ class Gatherer:
         self.patience = config["timeout"]
         self.node_libraries = config["node_libraries"]
         self.modifiers = config["modifiers"]
-        self.peer_size = config["peer_size"]
         self.client_tls = {"ca": config["tls"]["ca"], **config["tls"]["client"]}
 
     def scheduler_facts(self):
@@ -81,17 +80,22 @@ class Gatherer:
             "scheduler_address": self.scheduler.address,
             "client_versions": tasks.versions(),
             "scheduler_versions": await self.client.run_on_scheduler(tasks.versions),
-            "listeners": await self._heard("scheduler", tasks.listeners()),
+            "listeners": await self._heard("scheduler", self.scheduler.address, tasks.listeners()),
             "tls": [tls],
         }
 
-    async def gather(self, names):
-        """Evidence of the workers with these names; who has left the scheduler by then is not in the answer."""
+    async def gather(self, names, peer_size):
+        """Evidence of the workers with these names; who has left the scheduler by then is not in the answer.
+
+        Args:
+            names: planned workers.
+            peer_size: bytes to send from worker to worker.
+        """
         states = {str(state.name): state for state in self.scheduler.workers.values()}
         here = {name: states[name] for name in names if name in states}
         found = await asyncio.gather(*(self._worker(name, state) for name, state in here.items()))
         evidence = dict(zip(here, found, strict=True))
-        for name, peers in (await self._peers(here)).items():
+        for name, peers in (await self._peers(here, peer_size)).items():
             evidence[name]["peers"] = peers
         return evidence
 
@@ -175,13 +179,15 @@ class Gatherer:
         return min(samples, key=lambda sample: sample["round_trip"])
 
     async def _listeners(self, state):
-        heard = await self._heard("worker", await self._run(state, tasks.listeners))
+        heard = await self._heard("worker", state.address, await self._run(state, tasks.listeners))
         if state.nanny:
-            heard += await self._heard("nanny", await self._run(state, tasks.listeners, nanny=True))
+            heard += await self._heard("nanny", state.nanny, await self._run(state, tasks.listeners, nanny=True))
         return heard
 
-    async def _heard(self, process, sockets):
-        answers = [self._thread(wire.answers_plain_http, ip, port) for ip, port in sockets]
+    async def _heard(self, process, address, sockets):
+        """Ask every listening port for HTTP, at the host by which the process is reached."""
+        host, _ = wire.split(address)
+        answers = [self._thread(wire.answers_plain_http, host, ip, port) for ip, port in sockets]
         return [
             {"process": process, "ip": ip, "port": port, "loopback": wire.is_loopback(ip), "answers_plain_http": open_}
             for (ip, port), open_ in zip(sockets, await asyncio.gather(*answers), strict=True)
@@ -204,7 +210,7 @@ class Gatherer:
     def _run_facts(seen):
         return {key: seen[key] for key in ("result", "metadata", "hostname", "pid", "prefix", "error") if key in seen}
 
-    async def _peers(self, states):
+    async def _peers(self, states, size):
         """Data from worker to worker, each pair both ways (a ring when there are many)."""
         names = list(states)
         if len(names) <= ALL_PAIRS:
@@ -212,15 +218,15 @@ class Gatherer:
         else:
             ring = list(zip(names, names[1:] + names[:1], strict=True))
             pairs = ring + [(b, a) for a, b in ring]
-        moved = await asyncio.gather(*(self._transfer(a, b, states) for a, b in pairs))
+        moved = await asyncio.gather(*(self._transfer(states, a, b, size) for a, b in pairs))
         return {name: [move for move in moved if name in (move["source"], move["target"])] for name in names}
 
-    async def _transfer(self, source, target, states):
+    async def _transfer(self, states, source, target, size):
         seed = f"{source}>{target}@{time.time_ns()}"
-        expected = tasks.digest(tasks.block(self.peer_size, seed))
-        seen = {"source": source, "target": target, "size": self.peer_size, "ok": False}
+        expected = tasks.digest(tasks.block(size, seed))
+        seen = {"source": source, "target": target, "size": size, "ok": False}
         try:
-            data = self.client.submit(by_value(tasks.block), self.peer_size, seed, workers=[states[source].address], pure=False)
+            data = self.client.submit(by_value(tasks.block), size, seed, workers=[states[source].address], pure=False)
             await asyncio.wait_for(data, self.patience)
             started = time.monotonic()
             there = self.client.submit(by_value(tasks.digest), data, workers=[states[target].address], pure=False)

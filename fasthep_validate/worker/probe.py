@@ -56,11 +56,13 @@ ENVIRONMENT = (
 PATHS_OF_SECRETS = ("X509_USER_PROXY", "KRB5CCNAME", "BEARER_TOKEN_FILE")
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|KEY|CREDENTIAL|INHERIT_CONFIG")
 SECRET_VALUE = re.compile(r"://[^/\s]*@|token|secret|passw", re.IGNORECASE)
-# What glibc brings, what its name service loads, and what belongs to the GPU driver.
+GLIBC = (
+    "libc libm libmvec libpthread libdl librt libutil libresolv libanl libnsl libBrokenLocale libthread_db"
+)
+# What glibc brings (before 2.34 as libc-2.28.so), what its name service loads, the GPU driver's.
 NODE_LIBRARIES = (
-    *("ld-*.so*", "ld64.so*", "libc.so*", "libc-2.*.so", "libm.so*", "libm-2.*.so", "libmvec[.-]*"),
-    *("libpthread[.-]*", "libdl[.-]*", "librt[.-]*", "libutil[.-]*", "libresolv[.-]*", "libanl[.-]*"),
-    *("libnss_*", "libnsl[.-]*", "libBrokenLocale[.-]*", "libthread_db*", "linux-vdso.so*"),
+    *(name + form for name in GLIBC.split() for form in (".so*", "-2.*.so")),
+    *("ld-linux*.so*", "ld-2.*.so", "ld64.so*", "libnss_*"),
     *("libcuda.so*", "libnvidia-*", "libcudadebugger.so*", "libnvcuvid.so*", "libnvoptix.so*"),
 )
 
@@ -410,9 +412,8 @@ def provenance(config: Config) -> object:
 
 def module_files() -> set[str]:
     """Files of all modules, this program aside."""
-    modules = [module for name, module in list(sys.modules.items()) if name != "__main__"]
-    files = {getattr(module, "__file__", None) for module in modules}
-    return {str(Path.cwd() / file) for file in files if isinstance(file, str)}
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    return {os.path.realpath(file) for file in files if isinstance(file, str)} - {os.path.realpath(__file__)}
 
 
 def mapped_libraries(maps: Path) -> set[str]:
@@ -446,7 +447,7 @@ def leftovers(config: Config) -> object:
     for entry in walk(root):
         count += 1
         told = entry.stat(follow_symlinks=False)
-        size += told.st_size
+        size += 0 if entry.is_symlink() else told.st_size  # as the pack counts
         if stat.S_ISREG(told.st_mode) and told.st_size <= LOOK_INTO and may_hold_paths(Path(entry.path)):
             listed.add(os.path.relpath(entry.path, root))
     files = [name for name in sorted(listed) if old(Path(root, name).read_bytes())]
@@ -486,8 +487,10 @@ def old_paths(relocations: Iterable[str], roots: Iterable[str]) -> Callable[[byt
 
 
 def any_of(paths: Iterable[bytes]) -> re.Pattern[bytes]:
-    """One of the paths, not as a part of a longer name."""
-    return re.compile(rb"(?<![\w.-])(?:" + b"|".join(map(re.escape, paths)) + rb")(?![\w.-])")
+    """One of the paths, not as a part of a longer one; what ``relocate.py`` replaces (``-L/a/env`` too)."""
+    before = rb"(?:(?<![\w.~\x80-\xff-])|(?<=-[A-Za-z])|(?<=\\[nrt]))"
+    after = rb"(?![\w~\x80-\xff-]|\.\w)"
+    return re.compile(before + b"(?:" + b"|".join(map(re.escape, paths)) + b")" + after)
 
 
 # ---- one process a group --------------------------------------------------------------------------
@@ -548,26 +551,20 @@ class Children:
 
     def run(self, argv: list[str], timeout: float) -> tuple[bytes, str]:
         """Standard output, and why there is not all of it; empty if there is."""
-        with self.lock:
-            child = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self.running.add(child)
-        try:
-            out, err = child.communicate(timeout=timeout)
-            reason = exit_words(child.returncode, err)
-        except subprocess.TimeoutExpired:
-            out, err = drain(child)
-            reason = f"timed out after {timeout:g} s"
-        finally:
+        # Files in memory: a pipe would be held open by whatever the child leaves running.
+        with memory_file() as out, memory_file() as err:
+            with self.lock:
+                child = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                )
+                self.running.add(child)
+            ended = wait(child, timeout)
             end_group(child)
+            wait(child, 2)  # one that hangs in the kernel does not die, and is left
             self.running.discard(child)
-        sys.stderr.write(err.decode("utf-8", "replace"))
-        return out, reason
+            said, words = contents(out), contents(err)
+        sys.stderr.write(words.decode("utf-8", "replace"))
+        return said, exit_words(child.returncode, words) if ended else f"timed out after {timeout:g} s"
 
     def end(self, signum: int, _: object) -> None:
         """Leave at once, with nothing left behind; a signal handler."""
@@ -582,13 +579,24 @@ def end_group(child: subprocess.Popen[bytes]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def drain(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """What a child wrote before it is killed; one that hangs in the kernel does not die, and is left."""
-    end_group(child)
+def wait(child: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Whether it ended in time."""
     try:
-        return child.communicate(timeout=2)
-    except subprocess.TimeoutExpired as late:
-        return late.stdout or b"", late.stderr or b""
+        child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def memory_file() -> IO[bytes]:
+    """A file that needs no disk, which may be full or hang."""
+    return os.fdopen(os.memfd_create("probe"), "w+b", buffering=0)
+
+
+def contents(file: IO[bytes]) -> bytes:
+    """All of a file."""
+    file.seek(0)
+    return file.read()
 
 
 def exit_words(code: int, err: bytes) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -41,7 +42,10 @@ def path_pattern(paths: Iterable[bytes]) -> re.Pattern[bytes]:
 
 def targets(root: str, relocations: list[dict[str, str]]) -> dict[bytes, bytes]:
     """Old path -> new path; the tree itself stays as it is, so that a second run finds nothing to do."""
-    new = {os.fsencode(item["old"]): os.fsencode(os.path.join(root, item["new"]).rstrip("/")) for item in relocations}
+    new = {
+        os.fsencode(item["old"]): os.fsencode(posixpath.join(root, item["new"]).rstrip("/"))
+        for item in relocations
+    }
     return {os.fsencode(root): os.fsencode(root), **new}
 
 
@@ -81,7 +85,9 @@ def replace_padded(data: bytes, old: bytes, new: bytes, room: int) -> bytes:
         RelocationError: the new path does not fit.
     """
     if len(new) > max(room, len(old)):
-        raise RelocationError("a path of %d bytes does not fit in the %d bytes of its place" % (len(new), room))
+        raise RelocationError(
+            f"a path of {len(new)} bytes does not fit in the {max(room, len(old))} bytes of its place"
+        )
 
     pattern = path_pattern([old])
     parts, done, at = [], 0, data.find(old)
@@ -176,7 +182,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: relocate.py ROOT\n")
         return 2
     try:
-        relocate(Path(os.path.abspath(arguments[0])))
+        relocate(Path(posixpath.abspath(arguments[0])))
     except RelocationError as error:
         sys.stderr.write(f"relocate: {error}\n")
         return 1

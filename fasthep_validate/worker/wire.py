@@ -74,11 +74,22 @@ def _connect(address):
     return socket.create_connection(split(address), timeout=PATIENCE)
 
 
-def answers_plain_http(ip, port):
-    """Whether a port answers HTTP without TLS with anything but ``404``."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(ip, ip)  # noqa: S104 - an address that was seen
+def answers_plain_http(host, ip, port):
+    """Whether a port answers HTTP without TLS with anything but ``404``.
+
+    Args:
+        host: host of the process's own address.
+        ip: address that the port is bound to; any of the node's when it is bound to all.
+        port: the port.
+
+    Returns:
+        ``None`` when it is on another node's loopback, which cannot be reached from here.
+    """
+    target = host if ip in {"0.0.0.0", "::"} else ip  # noqa: S104 - an address that was seen
+    if is_loopback(target) and not is_loopback(host):
+        return None
     try:
-        with socket.create_connection((host, port), timeout=PATIENCE) as connection:
+        with socket.create_connection((target, port), timeout=PATIENCE) as connection:
             connection.sendall(b"GET /info/main/workers.html HTTP/1.0\r\nHost: x\r\n\r\n")
             reply = connection.recv(64)
     except OSError:
@@ -88,4 +99,7 @@ def answers_plain_http(ip, port):
 
 def is_loopback(ip):
     """Whether only the same machine can reach this address."""
-    return ipaddress.ip_address(ip.partition("%")[0]).is_loopback
+    try:
+        return ipaddress.ip_address(ip.partition("%")[0]).is_loopback
+    except ValueError:
+        return ip == "localhost"

@@ -122,7 +122,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, port: int) -> Job:
     shell = SHELLS[request.param]
     if not shutil.which(shell[0]):
         pytest.skip(f"no {shell[0]} on this machine")
-    directory = tmp_path / "a job's \"own\" directory, größer"
+    directory = tmp_path / 'a job\'s "own" directory, größer'
     directory.mkdir()
     for name in NEEDED:
         (directory / name).write_text("something\n")
@@ -271,7 +271,21 @@ def programs(job: Job, *extra: str) -> None:
     """A PATH with what the script may count on, and these programs, but no others."""
     folder = job.directory.with_name("programs")
     folder.mkdir()
-    for name in ("sh", "date", "tr", "df", "cat", "tail", "wc", "rm", "mkdir", "sleep", "tar", "gzip", *extra):
+    for name in (
+        "sh",
+        "date",
+        "tr",
+        "df",
+        "cat",
+        "tail",
+        "wc",
+        "rm",
+        "mkdir",
+        "sleep",
+        "tar",
+        "gzip",
+        *extra,
+    ):
         found = shutil.which(name, path="/usr/bin:/bin")
         if not found:
             pytest.skip(f"no {name} on this machine")
@@ -424,7 +438,9 @@ def test_the_directory_is_removed_only_when_asked_and_marked(job: Job, marked: b
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 @pytest.mark.parametrize(
-    ("options", "size", "code"), [("noexec", "20m", "noexec"), ("exec", "2m", "no-space")], ids=["noexec", "full"]
+    ("options", "size", "code"),
+    [("noexec", "20m", "noexec"), ("exec", "2m", "no-space")],
+    ids=["noexec", "full"],
 )
 def test_scratch_that_cannot_hold_or_execute(job: Job, options: str, size: str, code: str) -> None:
     with (job.directory.with_name("tree") / "ballast").open("wb") as ballast:
@@ -432,7 +448,9 @@ def test_scratch_that_cannot_hold_or_execute(job: Job, options: str, size: str, 
     job.archive()
     scratch = job.directory.with_name("scratch")
     scratch.mkdir()
-    (job.directory / "job.params").write_text("".join(f"{key}={value}\n" for key, value in job.params.items()))
+    (job.directory / "job.params").write_text(
+        "".join(f"{key}={value}\n" for key, value in job.params.items())
+    )
     os.link(job.directory / "env.tar.gz", scratch.with_name("env.tar.gz"))
     (job.directory / "env.tar.gz").unlink()
     (job.directory / "env.tar.gz").symlink_to(scratch.with_name("env.tar.gz"))
@@ -449,5 +467,7 @@ def test_scratch_that_cannot_hold_or_execute(job: Job, options: str, size: str, 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck on this machine")
 def test_shellcheck_finds_nothing() -> None:
-    done = subprocess.run(["shellcheck", "-s", "sh", str(SCRIPT)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["shellcheck", "-s", "sh", str(SCRIPT)], capture_output=True, text=True, check=False
+    )
     assert done.stdout == ""

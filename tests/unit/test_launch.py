@@ -128,7 +128,9 @@ def test_a_peer_that_never_answers_is_a_time_out(job: Path, monkeypatch: pytest.
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
 def test_a_network_without_a_route_is_unreachable(job: Path) -> None:
-    program = f"import sys; sys.path.insert(0, {str(LAUNCH.parent)!r}); import launch; from pathlib import Path\n"
+    program = (
+        f"import sys; sys.path.insert(0, {str(LAUNCH.parent)!r}); import launch; from pathlib import Path\n"
+    )
     program += f"try: launch.reach('192.0.2.1', 1, Path({str(job)!r}))\n"
     program += "except launch.Refused as refused: print(refused.code, refused)"
     command = ["unshare", "-n", sys.executable, "-c", program]
@@ -145,7 +147,9 @@ def test_option_is_read_as_the_command_line_has_it() -> None:
 
 
 def events_of(job: Path, printed: str) -> list[Event]:
-    lines = [line.removeprefix("FHV-EVENT ") for line in printed.splitlines() if line.startswith("FHV-EVENT ")]
+    lines = [
+        line.removeprefix("FHV-EVENT ") for line in printed.splitlines() if line.startswith("FHV-EVENT ")
+    ]
     assert lines == (job / "events.jsonl").read_text().splitlines()
     return [Event.model_validate_json(line) for line in lines]
 
@@ -226,9 +230,13 @@ def test_the_user_s_dask_settings_reach_neither_worker_nor_nanny_and_nothing_out
     (home / "root").mkdir()
     (home / "root" / "root.yaml").write_text("evil: root\n")
     poisoned = {
-        **{"PATH": os.environ["PATH"], "HOME": str(home), "DASK_ROOT_CONFIG": str(home / "root")},
-        **{"DASK_EVIL": "variable", "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "88ms"},
-        **{"DASK_CONFIG": str(home / "root" / "root.yaml"), "DASK_INTERNAL_INHERIT_CONFIG": "e30="},
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "DASK_ROOT_CONFIG": str(home / "root"),
+        "DASK_EVIL": "variable",
+        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "88ms",
+        "DASK_CONFIG": str(home / "root" / "root.yaml"),
+        "DASK_INTERNAL_INHERIT_CONFIG": "e30=",
     }
     (job / "poisoned.json").write_text(json.dumps(poisoned))
     command = [sys.executable, "-c", DRIVER, str(tls.ca.parent)]

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fasthep_validate import bundled, process
+from fasthep_validate.batch import BATCHES
 from fasthep_validate.cluster import Cluster, submit_environment
 from fasthep_validate.errors import FasthepValidateError, NoWorkersError
 from fasthep_validate.events import read_probe
@@ -33,7 +34,6 @@ from fasthep_validate.models.evidence import DaskEvidence, NodeProbe, SubmitEvid
 from fasthep_validate.modifiers import registered
 from fasthep_validate.pack import pack
 from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan
-from fasthep_validate.batch import BATCHES
 from fasthep_validate.profiles import Overrides, load_site
 from fasthep_validate.progress import Progress, Silent
 from fasthep_validate.store import RunFolder, new_run, write_model, write_text

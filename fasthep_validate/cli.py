@@ -41,7 +41,8 @@ app = typer.Typer(
 
 Outdir = Annotated[Path, typer.Option("--outdir", metavar="DIR", help="Results go to DIR/SITE/UTC-TIME/.")]
 CheckPatterns = Annotated[
-    list[str] | None, typer.Option("--check", metavar="PATTERN", help="Judge these checks only (id, family, wildcards).")
+    list[str] | None,
+    typer.Option("--check", metavar="PATTERN", help="Judge these checks only (id, family, wildcards)."),
 ]
 AddChecks = Annotated[
     list[Path] | None, typer.Option("--add-checks", metavar="DIR", help="Judge the checks in DIR as well.")
@@ -85,7 +86,9 @@ def validate(
     add_checks: AddChecks = None,
     pool: Pools = None,
     settings: Settings = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be submitted, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be submitted, and stop.")
+    ] = False,
     as_json: AsJson = False,
     no_color: NoColour = False,
     verbose: Verbose = False,
@@ -97,7 +100,9 @@ def validate(
     if context.invoked_subcommand:
         return
     if not site:
-        raise ConfigError(Problem("--site", "no site is named", "Try '--site local', or 'fasthep-validate sites'."))
+        raise ConfigError(
+            Problem("--site", "no site is named", "Try '--site local', or 'fasthep-validate sites'.")
+        )
     from fasthep_validate.campaign import load_profile
     from fasthep_validate.profiles import parse_overrides
 
@@ -120,7 +125,9 @@ def sites(as_json: AsJson = False) -> None:
 
     found = find_sites()
     if as_json:
-        fields = [{"name": s.name, "path": str(s.path), "origin": s.origin, "about": s.description} for s in found]
+        fields = [
+            {"name": s.name, "path": str(s.path), "origin": s.origin, "about": s.description} for s in found
+        ]
         typer.echo(json.dumps(fields, indent=2))
         return
     _print_table([(s.name, s.description, s.origin) for s in found], ("site", "about", "from"))
@@ -133,7 +140,10 @@ def checks(add_checks: AddChecks = None, as_json: AsJson = False, verbose: Verbo
     if as_json:
         typer.echo(json.dumps([check.model_dump() for check in found.values()], indent=2))
         return
-    rows = [(check.id, f"{check.claim}\n-> {check.remedy}" if verbose else check.claim) for check in found.values()]
+    rows = [
+        (check.id, f"{check.claim}\n-> {check.remedy}" if verbose else check.claim)
+        for check in found.values()
+    ]
     _print_table(rows, ("check", "claim"))
 
 

@@ -91,11 +91,18 @@ class Cluster:
         """
         self.progress.step("starting the scheduler")
         self._hub = Hub(
-            Path(self.packed.submit_python), self._hub_config(), folder=self._private, env=submit_environment()
+            Path(self.packed.submit_python),
+            self._hub_config(),
+            folder=self._private,
+            env=submit_environment(),
         )
         address = self._hub.wait_ready().address
         host, _, port = address.rpartition("://")[2].rpartition(":")
-        secrets = {self._tls.ca: "ca.pem", self._tls.worker.cert: "worker.pem", self._tls.worker.key: "worker.key"}
+        secrets = {
+            self._tls.ca: "ca.pem",
+            self._tls.worker.cert: "worker.pem",
+            self._tls.worker.key: "worker.key",
+        }
         plan = Plan(self.execution, self.packed, self.folder, self._directives, secrets)
         self.jobs = plan.jobs(Endpoint(host.strip("[]"), int(port)))
         self.progress.step(f"scheduler at {address}; submitting {len(self.jobs)} jobs")
@@ -119,7 +126,9 @@ class Cluster:
     def poll(self) -> None:
         """Take in what happened: registrations, job states, events."""
         if not self.hub.alive:
-            raise SubmitError("scheduler: its process ended while workers were starting. See hub.log in jobs/.")
+            raise SubmitError(
+                "scheduler: its process ended while workers were starting. See hub.log in jobs/."
+            )
         for log in self.logs.values():
             log.poll()
         self._take_registrations()
@@ -127,7 +136,9 @@ class Cluster:
 
     def statuses(self) -> dict[str, JobStatus]:
         """What is known of every planned worker's job."""
-        running = self._batch.status([job_id for worker, job_id in self._job_ids.items() if worker not in self._final])
+        running = self._batch.status(
+            [job_id for worker, job_id in self._job_ids.items() if worker not in self._final]
+        )
         states = {worker: running[job_id] for worker, job_id in self._job_ids.items() if job_id in running}
         planned = {worker: JobStatus(job_id="", state="planned") for worker in self.logs}
         return {**planned, **states, **self._final}
@@ -270,4 +281,3 @@ def submit_environment() -> dict[str, str]:
     prefixes = ("PYTHON", "DASK_", "LD_PRELOAD")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-

@@ -43,12 +43,18 @@ def connect(connection: Connection) -> Client:
     from distributed import Client
     from distributed.security import Security
 
-    here = {"python": platform.python_version(), "dask": version("dask"), "distributed": version("distributed")}
+    here = {
+        "python": platform.python_version(),
+        "dask": version("dask"),
+        "distributed": version("distributed"),
+    }
     wrong = [name for name in MUST_AGREE if not _agree(name, here[name], connection.versions[name])]
     if wrong:
         listed = ", ".join(f"{name} {here[name]} here, {connection.versions[name]} there" for name in wrong)
         what = f"this Python cannot work with the worker environment: {listed}"
-        raise ConfigError(Problem("client", what, "Run this code with the Python of the environment that is packed."))
+        raise ConfigError(
+            Problem("client", what, "Run this code with the Python of the environment that is packed.")
+        )
     security = Security(
         require_encryption=True,
         tls_ca_file=connection.ca,

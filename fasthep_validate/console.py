@@ -56,7 +56,9 @@ class LiveTable:
     def event(self, event: Event) -> None:
         """Show the phase in the worker's row."""
         if event.state == "fail":
-            self._console.print(f"[red]{event.worker}  {event.phase}: {event.code} {event.detail}[/]", highlight=False)
+            self._console.print(
+                f"[red]{event.worker}  {event.phase}: {event.code} {event.detail}[/]", highlight=False
+            )
         self._rows[event.worker] = event
         self._since.setdefault(event.worker, time.monotonic())
         self._live.update(self._table())

@@ -7,6 +7,7 @@ import json
 import queue
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ class Ready:
 class Hub:
     """Starts ``worker/hub.py`` and speaks JSON lines with it."""
 
-    def __init__(self, python: Path, config: Mapping[str, object], *, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, python: Path, config: Mapping[str, object], *, folder: Path, env: Mapping[str, str]
+    ) -> None:
         """Start the process; :meth:`wait_ready` tells when it listens.
 
         Args:
@@ -117,7 +120,9 @@ class Hub:
         try:
             message = answer.get(timeout=timeout)
         except queue.Empty:
-            raise FasthepValidateError(f"scheduler: no answer to '{do}' within {timeout:g} s. {self._why()}") from None
+            raise FasthepValidateError(
+                f"scheduler: no answer to '{do}' within {timeout:g} s. {self._why()}"
+            ) from None
         finally:
             del self._replies[number]
         if "error" in message:
@@ -127,10 +132,8 @@ class Hub:
     def close(self, *, timeout: float) -> None:
         """End the process: it closes workers and scheduler and removes the run's secrets."""
         if self._child.stdin is not None:
-            try:
+            with suppress(BrokenPipeError):
                 self._child.stdin.close()
-            except BrokenPipeError:
-                pass
         try:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -124,7 +124,7 @@ class Checks:
     def _result(self, item: pytest.Function, call: pytest.CallInfo[None]) -> CheckResult:
         check = info(item)
         found = finding(call.excinfo.value if call.excinfo else None)
-        worker = item.callspec.params.get("worker", "") if hasattr(item, "callspec") else ""
+        worker = str(item.callspec.params.get("worker", "")) if hasattr(item, "callspec") else ""
         failed = found.outcome == "fail"
         cause = self._cause(worker) if failed and check.family == "worker_start" else None
         return CheckResult(
@@ -137,7 +137,9 @@ class Checks:
             message=found.message,
             remedy=(cause.remedy if cause else check.remedy) if found.outcome in {"fail", "warn"} else "",
             seconds=round(call.duration, 4),
-            evidence=(f"evidence/{worker}.json", f"events/{worker}.jsonl") if worker else ("evidence/submit.json",),
+            evidence=(f"evidence/{worker}.json", f"events/{worker}.jsonl")
+            if worker
+            else ("evidence/submit.json",),
             blocked_by=found.blocked_by,
             nodeid=item.nodeid,
             cause=cause,
@@ -197,16 +199,23 @@ class Catalogue:
                 self.checks[check.id] = check
 
 
-def run_pytest(paths: Sequence[Path], *, plugins: Sequence[object], junit: Path | None = None) -> int:
+def run_pytest(paths: Sequence[Path], *, plugins: Sequence[object]) -> int:
     """Run checks in this process, undisturbed by the pytest configuration of the current folder.
 
     Returns:
         pytest's exit code.
     """
     options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "fasthep_validate.plugin"]
-    options += ["-c", "/dev/null", "--rootdir", str(paths[0]), "--import-mode=importlib", "-o", "python_files=test_*.py"]
-    options += ["--disable-plugin-autoload", "-W", "ignore", "-o", "junit_family=xunit2"]
-    options += [f"--junit-xml={junit}"] if junit else []
+    options += [
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(paths[0]),
+        "--import-mode=importlib",
+        "-o",
+        "python_files=test_*.py",
+    ]
+    options += ["--disable-plugin-autoload", "-W", "ignore"]
     return int(pytest.main([*options, *map(str, paths)], plugins=list(plugins)))
 
 
@@ -241,17 +250,26 @@ class Problems:
         """Keep the last line of each failure."""
         if report.failed:
             lines = [line for line in report.longreprtext.splitlines() if line.strip()]
-            self.texts.append(f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}")
+            self.texts.append(
+                f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}"
+            )
 
     def complain(self) -> None:
         """Raise :class:`JudgeError` if there was any."""
         if self.texts:
             listed = "\n".join(self.texts)
-            raise JudgeError(f"checks could not be imported:\n{listed}\nMend them, or leave them out of --add-checks.")
+            raise JudgeError(
+                f"checks could not be imported:\n{listed}\nMend them, or leave them out of --add-checks."
+            )
 
 
 def judge(
-    run: RunFolder, recorder: Recorder, *, paths: Sequence[Path], patterns: Sequence[str], close: Callable[[], None]
+    run: RunFolder,
+    recorder: Recorder,
+    *,
+    paths: Sequence[Path],
+    patterns: Sequence[str],
+    close: Callable[[], None],
 ) -> None:
     """Run the checks over a run folder and record the results.
 
@@ -269,7 +287,7 @@ def judge(
     problems, checks = Problems(), Checks(execution.worker_ids(), lambda: run.path)
     closer = CloseAfterLive(close, checks)
     plugins = [checks, Record(lambda: recorder), Selection(patterns), closer, problems]
-    code = run_pytest(paths, plugins=plugins, junit=recorder.results / "junit.xml")
+    code = run_pytest(paths, plugins=plugins)
     problems.complain()
     if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}:
         if code == pytest.ExitCode.INTERRUPTED:

@@ -71,7 +71,9 @@ class Plan:
     def jobs(self, scheduler: Endpoint) -> tuple[JobSpec, ...]:
         """Write the files of every job and describe it."""
         return tuple(
-            self._job(pool, worker, scheduler) for pool in self.execution.pools for worker in pool.worker_ids()
+            self._job(pool, worker, scheduler)
+            for pool in self.execution.pools
+            for worker in pool.worker_ids()
         )
 
     def _job(self, pool: Pool, worker: str, scheduler: Endpoint) -> JobSpec:

@@ -42,7 +42,7 @@ def run(
     timeout: float,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    input: str | None = None,  # noqa: A002 - the word that subprocess uses
+    input: str | None = None,
 ) -> Completed:
     """Run a program to its end and never raise for what it does.
 

@@ -87,7 +87,6 @@ class StoredSession:
         """Start a report beside the run's own, which stays."""
         if not session.config.option.collectonly:
             self.recorder = Recorder(self.site, self.folder, rejudged(self.folder))
-            self._junit(self.recorder)
 
     def pytest_configure_node(self, node: object) -> None:
         """Tell a worker of pytest-xdist where the run is (hook of pytest-xdist)."""
@@ -100,7 +99,10 @@ class StoredSession:
         if self.recorder is None:
             return
         report = self.recorder.finish(self.error)
-        if report.verdict != "pass" and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        if report.verdict != "pass" and session.exitstatus in {
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        }:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -109,15 +111,6 @@ class StoredSession:
             terminalreporter.section("fasthep-validate")
             terminalreporter.line(self.recorder.report.sentence)
             terminalreporter.line(f"Results: {self.recorder.results}")
-
-    def _junit(self, recorder: Recorder) -> None:
-        """Where the user wants no JUnit file of his own, it goes to the results."""
-        from _pytest.junitxml import LogXML
-
-        option = self._config.option
-        if getattr(option, "xmlpath", None) is None and self._config.pluginmanager.has_plugin("junitxml"):
-            xml = LogXML(str(recorder.results / "junit.xml"), None, "fasthep-validate")
-            self._config.pluginmanager.register(xml, "fasthep-junit")
 
 
 class OpenSession(StoredSession):
@@ -153,7 +146,6 @@ class OpenSession(StoredSession):
             raise pytest.UsageError(str(error)) from error
         self.folder = self.campaign.folder
         self.recorder = Recorder(self.site, self.folder)
-        self._junit(self.recorder)
 
     def pytest_configure_node(self, node: object) -> None:
         """Count the workers of pytest-xdist, and tell each where the run is."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from fasthep_validate import __version__
 from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.models.report import Report
 from fasthep_validate.report.phases import summarise
@@ -41,7 +41,11 @@ class Recorder:
         self.results = results or folder.results
         self.checks: list[CheckResult] = []
         self.report = Report(
-            version=__version__, site=site.site, run=str(folder.path), started=_now(), sentence="The run goes on."
+            version=version("fasthep-validate"),
+            site=site.site,
+            run=str(folder.path),
+            started=_now(),
+            sentence="The run goes on.",
         )
         self._written = 0.0
         self.results.mkdir(parents=True, exist_ok=True)
@@ -51,7 +55,7 @@ class Recorder:
         """Take a result; the report on disk is at most half a second behind."""
         self.checks.append(result)
         if time.monotonic() - self._written > INTERVAL:
-            self.report = self.report.model_copy(update=self._so_far())
+            self.report = self._so_far()
             self.write()
 
     def finish(self, error: FasthepValidateError | None = None) -> Report:
@@ -60,11 +64,10 @@ class Recorder:
         Args:
             error: the error that ended the run, if one did.
         """
-        facts = self._so_far()
-        ruling = verdict(facts["checks"], site=self.site.site, error=error)
+        self.report = self._so_far()
+        ruling = verdict(self.report.checks, site=self.site.site, error=error)
         self.report = self.report.model_copy(
             update={
-                **facts,
                 "finished": _now(),
                 "verdict": ruling.verdict,
                 "exit_code": ruling.exit_code,
@@ -80,9 +83,11 @@ class Recorder:
         write(self.report, self.results)
         self._written = time.monotonic()
 
-    def _so_far(self) -> dict[str, tuple[CheckResult, ...] | tuple[WorkerSummary, ...] | dict[str, int]]:
+    def _so_far(self) -> Report:
         checks = apply_settings(self.checks, self.site.checks, today=datetime.now(UTC).date())
-        return {"checks": checks, "counts": count(checks), "workers": tuple(self._workers())}
+        return self.report.model_copy(
+            update={"checks": checks, "counts": count(checks), "workers": tuple(self._workers())}
+        )
 
     def _workers(self) -> Iterator[WorkerSummary]:
         for worker in self.site.execution.worker_ids():

@@ -13,7 +13,6 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from fasthep_validate.errors import ConfigError, JudgeError, Problem
-
 from fasthep_validate.models.base import Model
 
 M = TypeVar("M", bound=Model)
@@ -102,7 +101,9 @@ def rejudged(folder: RunFolder) -> Path:
         parent.mkdir(exist_ok=True)
         return _claim(parent, datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ"))
     except OSError as error:
-        raise JudgeError(f"{parent}: cannot be written: {error.strerror}. Copy the run to a folder of yours.") from error
+        raise JudgeError(
+            f"{parent}: cannot be written: {error.strerror}. Copy the run to a folder of yours."
+        ) from error
 
 
 def _claim(parent: Path, stamp: str) -> Path:

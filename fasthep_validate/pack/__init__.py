@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,7 +66,13 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     kind = "packed-pixi" if is_conda(prefix) else spec.type
     layout = with_editables(PACKERS[kind](prefix, python))
     packed = _cached(layout, spec, Cache(cache), say)
-    return packed.model_copy(update={"seconds": time.monotonic() - started})
+    notes = (*packed.notes, *_advice())
+    return packed.model_copy(update={"seconds": time.monotonic() - started, "notes": notes})
+
+
+def _advice() -> tuple[str, ...]:
+    path = os.environ.get("PYTHONPATH")
+    return (f"PYTHONPATH is set here ({path}), and what it names does not travel",) if path else ()
 
 
 def _cached(layout: Layout, spec: EnvironmentSpec, cache: Cache, say: Callable[[str], None]) -> PackedEnv:

@@ -64,4 +64,4 @@ def describe(modules: list[str]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(describe(sys.argv[1:])))
+    sys.stdout.write("\n" + json.dumps(describe(sys.argv[1:])))  # after whatever .pth files print

@@ -128,6 +128,4 @@ class Archive:
         self._compress(bytes(self._buffer))
         while self._waiting:
             self._store(self._waiting.popleft().result())
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self.sha256 = self._digest.hexdigest()

@@ -72,7 +72,8 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     entries = dict(job.tree.entries)
     size = sum(entry.size for entry in entries.values())
     require_space(job.work, int(size * SHARE_NEEDED))
-    say(f"packing {size / 1e6:.0f} MB, {len(entries):,} files".replace(",", "\u202f"))
+    count = f"{len(entries):,}".replace(",", " ")
+    say(f"packing {size / 1e6:.0f} MB, {count} files")
     plan, notes = _link(job, entries)
     new = [
         *_carried(plan),

@@ -26,6 +26,8 @@ GLIBC = re.compile(
 DRIVER = re.compile(
     r"lib(cuda|nvidia-.*|nvcuvid|nvoptix|cudadebugger|nvcudla|nvrm_.*|vdpau_nvidia)\.so(\.\d+)*"
 )
+# Of the dynamic section, and what pyelftools calls their values.
+TAGS = {"DT_NEEDED": "needed", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
 VERSION = re.compile(r"GLIBC_(\d+(?:\.\d+)+)$")
 # Not a number, but glibc has had it since 2.36 (its NEWS file).
 RELATIVE_RELOCATIONS = "GLIBC_ABI_DT_RELR"
@@ -73,27 +75,27 @@ def is_of_node(library: str) -> bool:
 
 
 def _read(file: ELFFile) -> Elf | None:
-    needed: list[str] = []
-    paths: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {attribute: [] for attribute in TAGS.values()}
     dynamic = next(file.iter_segments("PT_DYNAMIC"), None)
     if not isinstance(dynamic, DynamicSegment):
         return None
     for tag in dynamic.iter_tags():
-        kind = tag.entry.d_tag
-        if kind == "DT_NEEDED":
-            needed.append(tag.needed)
-        elif kind in {"DT_RPATH", "DT_RUNPATH"}:
-            value = tag.rpath if kind == "DT_RPATH" else tag.runpath
-            paths[kind] = tuple(part for part in value.split(":") if part)
+        attribute = TAGS.get(tag.entry.d_tag)
+        if attribute:
+            found[attribute].append(getattr(tag, attribute))
     loader = next(file.iter_segments("PT_INTERP"), None)
     return Elf(
         machine=f"{file['e_machine']}/{file.elfclass}",
         interpreter=loader.get_interp_name() if isinstance(loader, InterpSegment) else "",
-        needed=tuple(needed),
-        rpath=() if "DT_RUNPATH" in paths else paths.get("DT_RPATH", ()),
-        runpath=paths.get("DT_RUNPATH", ()),
+        needed=tuple(found["needed"]),
+        rpath=() if found["runpath"] else _directories(found["rpath"]),
+        runpath=_directories(found["runpath"]),
         glibc=_glibc(file),
     )
+
+
+def _directories(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(path for value in values for path in value.split(":") if path)
 
 
 def _glibc(file: ELFFile) -> tuple[int, ...]:

@@ -96,7 +96,7 @@ def examine(prefix: Path, modules: tuple[str, ...]) -> Interpreter:
     python = _executable(prefix)
     done = process.run([python, "-I", DESCRIBE, *modules], timeout=STARTING_TIME)
     try:
-        found = Interpreter.model_validate_json(done.stdout)
+        found = Interpreter.model_validate_json(done.stdout.rpartition("\n")[2])
     except ValidationError:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise PackError(

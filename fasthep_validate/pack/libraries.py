@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fasthep_validate import process
+from fasthep_validate.errors import PackError
 from fasthep_validate.pack import elf as elf_file
 
 if TYPE_CHECKING:
@@ -62,8 +63,15 @@ class Plan:
 def read_all(entries: Iterable[Entry]) -> dict[str, Elf]:
     """The ELF files among the entries of a tree, by name in the tree."""
     likely = (entry for entry in entries if not entry.link and not entry.name.endswith(TEXT))
-    found = ((entry.name, elf_file.read(entry.source)) for entry in likely)
+    found = ((entry.name, _read(entry.source)) for entry in likely)
     return {name: elf for name, elf in found if elf}
+
+
+def _read(path: str) -> Elf | None:
+    try:
+        return elf_file.read(path)
+    except OSError as error:
+        raise PackError(f"{path}: {error.strerror}. Make it readable, or remove it.") from error
 
 
 class Linker:
@@ -90,7 +98,7 @@ class Linker:
         self.library_path = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
         self.cache = _loader_cache()
         self.plan = Plan()
-        self._todo = list(self.elfs)
+        self._todo = sorted(self.elfs, reverse=True)
         self._found: dict[str, str | None] = {}
 
     def link(self) -> Plan:
@@ -116,6 +124,8 @@ class Linker:
     def _place(self, library: str, name: str, elf: Elf) -> str:
         """Directory of the tree where a library will be; empty if there is nothing to look for."""
         path = self._find(library, elf, self.sources[name])
+        if path and path == self._system(library) and posixpath.join(self.home, library) in self.sources:
+            return self.home  # what ships goes before what the system happens to have
         if path:
             return self._directory_of(library, path)
         if library not in self.shipped:  # else another module loads it first
@@ -169,7 +179,7 @@ class Linker:
         return self._found[library]
 
     def _search_system(self, library: str) -> str | None:
-        choices = (
+        choices: tuple[str, ...] = (
             *self.cache.get(library, ()),
             *(posixpath.join(path, library) for path in DEFAULT_DIRECTORIES),
         )

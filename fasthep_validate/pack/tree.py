@@ -141,6 +141,8 @@ def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterato
         rule = skip.rule(path)
         if rule:
             tree.left_out[f"{target}/{rule[0]}".lstrip("/")] = rule[1]
+        elif not item.name.isascii() and "\\udc" in ascii(item.name):
+            tree.left_out[ascii(f"{target}/{path}")] = "its name is not UTF-8"
         elif item.is_dir(follow_symlinks=False):
             yield from _walk(root, path, skip, tree, target)
         elif item.is_file(follow_symlinks=False) or item.is_symlink():

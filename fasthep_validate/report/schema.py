@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002
 
 from fasthep_validate.models.report import SCHEMA_ID, Report
+from fasthep_validate.report.junit import junit
 from fasthep_validate.report.summary import summary_text
 from fasthep_validate.store import write_model, write_text
 
@@ -22,9 +23,10 @@ def report_schema() -> JsonSchemaValue:
 
 
 def write(report: Report, folder: Path) -> None:
-    """Write ``report.json`` and ``summary.txt`` into ``folder``, each in one step.
+    """Write ``report.json``, ``junit.xml`` and ``summary.txt`` into ``folder``, each in one step.
 
     Called again and again while a run goes on: a reader always finds a whole report.
     """
     write_model(folder / "report.json", report)
+    write_text(folder / "junit.xml", junit(report))
     write_text(folder / "summary.txt", summary_text(report))

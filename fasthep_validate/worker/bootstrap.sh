@@ -251,7 +251,7 @@ check_params() {
     whole start_timeout "$p_start_timeout"
     [ "$p_start_timeout" -ge "$NAME_LIMIT" ] || NAME_LIMIT=$p_start_timeout
     if [ -z "$p_archive" ]; then
-        python=$p_python
+        root=$p_root python=$p_python
         return
     fi
     whole archive_size "$p_archive_size"

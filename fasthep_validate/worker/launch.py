@@ -177,7 +177,7 @@ def main(argv: list[str]) -> int:
 
 
 # The child of a nanny imports this file as __mp_main__ before it imports distributed.
-if __name__ in {"__main__", "__mp_main__"}:
+if __name__ in {"__main__"}:
     isolate_dask(HERE / "dask.yaml")
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import importlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -24,18 +23,18 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 AT_ONCE = 3
+PROBLEM = "problem: "  # before the name of a section that failed
 LOOK_INTO = 1_000_000  # bytes; larger files outside the pack's list are not text
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -149,6 +148,8 @@ def python(_: Config) -> object:
 
 def versions(_: Config) -> object:
     """Distribution -> version; of two with one name the first on ``sys.path`` counts, as in an import."""
+    import importlib.metadata  # takes as long as all the rest of this program
+
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         told = distribution.metadata
@@ -362,13 +363,13 @@ def writable(directory: Path) -> bool:
 # ---- imports and where code came from -------------------------------------------------------------
 
 
-def imports(config: Config, so_far: Callable[[object], None]) -> object:
+def imports(config: Config) -> Iterator[object]:
     """An ``ImportResult`` for each required module; one that never returns is on record before it starts."""
     results: list[dict[str, object]] = []
     for module in config.required_imports:
-        so_far([*results, {"module": module, "ok": False, "error": "the import did not return"}])
+        yield [*results, {"module": module, "ok": False, "error": "the import did not return"}]
         results.append(try_import(module))
-    return results
+    yield results
 
 
 def try_import(module: str) -> dict[str, object]:
@@ -389,6 +390,8 @@ def version_of(module: Any) -> str:
     version = getattr(module, "__version__", None)
     if isinstance(version, str):
         return version
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(module.__name__.partition(".")[0])
     except importlib.metadata.PackageNotFoundError:
@@ -448,7 +451,7 @@ def leftovers(config: Config) -> object:
         count += 1
         told = entry.stat(follow_symlinks=False)
         size += 0 if entry.is_symlink() else told.st_size  # as the pack counts
-        if stat.S_ISREG(told.st_mode) and told.st_size <= LOOK_INTO and may_hold_paths(Path(entry.path)):
+        if stat.S_ISREG(told.st_mode) and told.st_size <= LOOK_INTO and may_hold_paths(entry.path):
             listed.add(os.path.relpath(entry.path, root))
     files = [name for name in sorted(listed) if old(Path(root, name).read_bytes())]
     return {"scanned": len(listed), "files": files, "missing": missing, "count": count, "size": size}
@@ -464,13 +467,13 @@ def walk(directory: str) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def may_hold_paths(path: Path) -> bool:
+def may_hold_paths(path: str) -> bool:
     """Scripts and settings: the files that hold a prefix besides those that the pack listed."""
-    if path.suffix in {".pth", ".cfg"}:
+    if path.endswith((".pth", ".cfg")):
         return True
-    if path.parent.name != "bin":
+    if path.split("/")[-2] != "bin":
         return False
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         return b"\0" not in file.read(1024)
 
 
@@ -505,6 +508,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "scheduler_lookup": ("scheduler_lookup",),
 }
 SECTIONS: dict[str, Callable[[Config], object]] = {
+    "imports": imports,
     "python": python,
     "limits": limits,
     "environment": environment,
@@ -518,22 +522,28 @@ SECTIONS: dict[str, Callable[[Config], object]] = {
 }
 
 
-def look(group: str, config: Config, sink: IO[str]) -> None:
+def look(group: str, config: Config, sink: IO[bytes]) -> None:
     """Write the sections of a group to ``sink``, one JSON object a line; later ones take the place of earlier."""
 
     def emit(section: str, value: object) -> None:
-        sink.write(to_json({section: value}) + "\n")
-        sink.flush()
+        sink.write((to_json({section: value}) + "\n").encode())
 
     for section in GROUPS[group]:
-        try:
-            if section == "imports":
-                emit(section, imports(config, lambda value: emit("imports", value)))
-            else:
-                emit(section, SECTIONS[section](config))
-        except Exception as error:  # a finding, and the next section may work
-            traceback.print_exc()
-            emit("problem " + section, f"{type(error).__name__}: {error}")
+        problem = look_at(section, config, emit)
+        if problem:
+            emit(PROBLEM + section, problem)
+
+
+def look_at(section: str, config: Config, emit: Callable[[str, object], None]) -> str:
+    """Hand a section to ``emit``, one that comes in steps at every step; returns what went wrong."""
+    try:
+        value = SECTIONS[section](config)
+        for step in value if isinstance(value, Iterator) else (value,):
+            emit(section, step)
+    except Exception as error:  # a finding, and the next section may work
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def to_json(value: object) -> str:
@@ -542,114 +552,145 @@ def to_json(value: object) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-class Children:
-    """The processes that run; ended as groups, so that nothing that they started stays."""
+class Child:
+    """A process that looks at one group; a fork, which starts at once and shares nothing that matters.
 
-    def __init__(self) -> None:
-        self.running: set[subprocess.Popen[bytes]] = set()
-        self.lock = threading.Lock()
+    It leads a process group of its own, and writes to files in memory: no disk, which may be full or hang,
+    and no pipe, which whatever it leaves running would hold open.
+    """
 
-    def run(self, argv: list[str], timeout: float) -> tuple[bytes, str]:
-        """Standard output, and why there is not all of it; empty if there is."""
-        # Files in memory: a pipe would be held open by whatever the child leaves running.
-        with memory_file() as out, memory_file() as err:
-            with self.lock:
-                child = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
-                )
-                self.running.add(child)
-            ended = wait(child, timeout)
-            end_group(child)
-            wait(child, 2)  # one that hangs in the kernel does not die, and is left
-            self.running.discard(child)
-            said, words = contents(out), contents(err)
-        sys.stderr.write(words.decode("utf-8", "replace"))
-        return said, exit_words(child.returncode, words) if ended else f"timed out after {timeout:g} s"
+    def __init__(self, group: str, config: Config) -> None:
+        self.group = group
+        self.deadline = time.monotonic() + config.timeout
+        self.out, self.err = memory_file(), memory_file()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self.look(config)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(self.pid, self.pid)  # here and there: whoever comes first
 
-    def end(self, signum: int, _: object) -> None:
-        """Leave at once, with nothing left behind; a signal handler."""
-        for child in list(self.running):
-            end_group(child)
-        os._exit(128 + signum)
+    def look(self, config: Config) -> None:
+        """What the child does; never returns."""
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.setpgid(0, 0)
+            for descriptor in (1, 2):  # what modules print on import is no result
+                os.dup2(self.err.fileno(), descriptor)
+            look(self.group, config, self.out)
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
 
+    def status(self) -> int | None:
+        """Wait status; ``None`` while it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        return status if pid else None
 
-def end_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill all that is left of a session."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+    def kill(self) -> None:
+        """Kill all that is left of its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
-
-def wait(child: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Whether it ended in time."""
-    try:
-        child.wait(timeout)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+    def finish(self, reason: str) -> tuple[bytes, str]:
+        """Its results, and ``reason`` with its last words: why they are not complete."""
+        self.kill()
+        out, err = contents(self.out), contents(self.err).decode("utf-8", "replace")
+        sys.stderr.write(err)
+        last = next((line.strip() for line in reversed(err.split("\n")) if line.strip()), "")
+        return out, f"{reason}: {last}" if reason and last else reason
 
 
 def memory_file() -> IO[bytes]:
-    """A file that needs no disk, which may be full or hang."""
+    """A file without a name or a disk."""
     return os.fdopen(os.memfd_create("probe"), "w+b", buffering=0)
 
 
 def contents(file: IO[bytes]) -> bytes:
-    """All of a file."""
-    file.seek(0)
-    return file.read()
+    """All of a file, which is closed."""
+    with file:
+        file.seek(0)
+        return file.read()
 
 
-def exit_words(code: int, err: bytes) -> str:
-    """Such as ``exit -11 (SIGSEGV)`` or ``exit 1: ImportError: ...``; empty for 0."""
+def exit_words(status: int) -> str:
+    """Such as ``exit -11 (SIGSEGV)``; empty for 0."""
+    code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return ""
-    if code < 0:
-        return f"exit {code} ({signal.Signals(-code).name})"
-    lines = err.decode("utf-8", "replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"exit {code}: {last}" if last else f"exit {code}"
+    return f"exit {code} ({signal.Signals(-code).name})" if code < 0 else f"exit {code}"
 
 
-def collect(config_file: str, timeout: float, children: Children) -> dict[str, object]:
+class Run:
     """All groups, :data:`AT_ONCE` at a time."""
 
-    def one(group: str) -> tuple[bytes, str]:
-        return children.run([sys.executable, __file__, "--one", group, config_file], timeout)
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.waiting = list(GROUPS)
+        self.running: list[Child] = []
+        self.found: dict[str, object] = {}
+        self.problems: dict[str, str] = {}
 
-    found: dict[str, object] = {}
-    problems: dict[str, object] = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for group, (out, reason) in zip(GROUPS, pool.map(one, GROUPS)):  # noqa: B905 - Python 3.9
-            for line in out.splitlines(keepends=True):
-                if line.endswith(b"\n"):  # the last one may have been cut off
-                    found.update(json.loads(line))
-            if reason:
-                missing = [section for section in GROUPS[group] if section not in found]
-                problems.update(dict.fromkeys(missing or [group], reason))
-    told = {name: value for name, value in found.items() if name.startswith("problem ")}
-    problems.update({name.partition(" ")[2]: found.pop(name) for name in told})
-    return {**found, "problems": problems}
+    def until_done(self) -> dict[str, object]:
+        """Every section that came, and ``problems``."""
+        while self.waiting or self.running:
+            while self.waiting and len(self.running) < AT_ONCE:
+                self.running.append(Child(self.waiting.pop(0), self.config))
+            self.running = [child for child in self.running if not self.settle(child)]
+            time.sleep(0.005)
+        return {**self.found, "problems": self.problems}
+
+    def settle(self, child: Child) -> bool:
+        """Take the results of a child that ended or ran out of time; ``False`` while it may run."""
+        status = child.status()
+        if status is not None:
+            self.take(child.group, *child.finish(exit_words(status)))
+        elif time.monotonic() > child.deadline:
+            child.kill()
+            out, _ = child.finish("")
+            self.take(child.group, out, f"timed out after {self.config.timeout:g} s")
+            time.sleep(0.01)
+            child.status()  # one that hangs in the kernel does not die, and is left
+        else:
+            return False
+        return True
+
+    def take(self, group: str, out: bytes, reason: str) -> None:
+        """Sort results from problems."""
+        for line in out.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                continue  # cut off
+            for section, value in json.loads(line).items():
+                if section.startswith(PROBLEM):
+                    self.problems[section[len(PROBLEM) :]] = value
+                else:
+                    self.found[section] = value
+        if reason:
+            told = {*self.found, *self.problems}
+            missing = [section for section in GROUPS[group] if section not in told]
+            self.problems.update(dict.fromkeys(missing or [group], reason))
+
+    def end(self, signum: int, _: object) -> None:
+        """Leave at once, with nothing left behind; a signal handler."""
+        for child in self.running:
+            child.kill()
+        os._exit(128 + signum)
 
 
 def main(argv: list[str]) -> int:
-    """``CONFIG OUT``, or ``--one GROUP CONFIG`` for a child."""
-    if len(argv) == 4 and argv[1] == "--one":
-        if not getattr(sys.flags, "safe_path", False):
-            del sys.path[0]  # the job's directory: where this file lies, not a place to import from
-        with os.fdopen(os.dup(1), "w", encoding="utf-8") as sink:
-            os.dup2(2, 1)  # what modules print on import is no result
-            look(argv[2], read_config(argv[3]), sink)
-        return 0
+    """``CONFIG OUT``; exit code 2 when the one cannot be read or the other not be written."""
     if len(argv) != 3:
         sys.stderr.write("usage: probe.py CONFIG OUT\n")
         return 2
-    children = Children()
-    signal.signal(signal.SIGTERM, children.end)
-    signal.signal(signal.SIGINT, children.end)
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]  # the job's directory: where this file lies, not a place to import from
     try:
-        config = read_config(argv[1])
-        found = collect(argv[1], config.timeout, children)
-        Path(argv[2]).write_text(to_json(found) + "\n", encoding="utf-8")
+        run = Run(read_config(argv[1]))
+        signal.signal(signal.SIGTERM, run.end)
+        signal.signal(signal.SIGINT, run.end)
+        Path(argv[2]).write_text(to_json(run.until_done()) + "\n", encoding="utf-8")
     except (OSError, ValueError, TypeError) as error:
         sys.stderr.write(f"probe.py: {error}\n")
         return 2

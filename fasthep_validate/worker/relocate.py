@@ -61,7 +61,7 @@ def runnable(text: bytes) -> bytes:
     command = line[2:].strip()
     if not line.startswith(b"#!/") or not newline:
         return text
-    at = re.match(rb"(/.*?/bin/([^/\s]+))(\s+\S.*)?$", command)
+    at = re.match(rb"(/.*/bin/([^/\s]+))(\s+\S.*)?$", command)
     if at is None or (len(line) <= LINE_OF_KERNEL and b" " not in at.group(1)):
         return text
     program, name, options = at.group(1), at.group(2), at.group(3) or b""
@@ -71,38 +71,46 @@ def runnable(text: bytes) -> bytes:
     return b"#!/bin/sh\n'''exec' \"" + quoted + b'"' + options + b' "$0" "$@"\n' + b"' '''\n" + rest
 
 
-def replace_padded(data: bytes, old: bytes, new: bytes, room: int) -> bytes:
-    """A binary file with a path replaced in its NUL-terminated strings, which keep their length.
+def replace_padded(data: bytes, new: Mapping[bytes, bytes], room: int) -> bytes:
+    """A binary file with the old paths replaced in its NUL-terminated strings, which keep their place.
 
     Args:
         data: the file.
-        old: path to be replaced.
-        new: path that takes its place.
-        room: length of the placeholder that the file was built with: each old path is followed, at
-            the end of its string, by NUL bytes that fill it up to this.
+        new: old path -> new path.
+        room: length of the placeholder that the file was built with: for each old path in a string,
+            the string is followed by as many NUL bytes as the path is shorter than this.
 
     Raises:
-        RelocationError: the new path does not fit.
+        RelocationError: a new path does not fit.
     """
-    if len(new) > max(room, len(old)):
-        raise RelocationError(
-            f"a path of {len(new)} bytes does not fit in the {max(room, len(old))} bytes of its place"
-        )
-
-    pattern = path_pattern([old])
-    parts, done, at = [], 0, data.find(old)
-    while at >= 0:
-        start = max(data.rfind(b"\0", 0, at) + 1, done)
-        end = data.find(b"\0", at)
+    pattern = path_pattern(new)
+    rough = re.compile(b"|".join(re.escape(path) for path in new))  # without context: ten times as fast
+    parts, done, found = [], 0, rough.search(data)
+    while found:
+        start = max(data.rfind(b"\0", 0, found.start()) + 1, done)
+        end = data.find(b"\0", found.start())
         end = len(data) if end < 0 else end
-        text, count = pattern.subn(lambda _: new, data[start:end])
-        growth = count * (len(new) - len(old))
-        if growth > 0 and data[end + 1 : end + 1 + growth] != bytes(growth):
+        old = data[start:end]
+        text = pattern.sub(lambda match: fitting(match.group(1), new, room), old)
+        growth = max(len(text) - len(old), 0)
+        if data[end + 1 : end + 1 + growth] != bytes(growth):
             raise RelocationError("there are no NUL bytes to take up a longer path")
-        parts += [data[done:start], text, bytes(max(-growth, 0))]
-        done = end + max(growth, 0)
-        at = data.find(old, end)
+        parts += [data[done:start], text.ljust(len(old), b"\0")]
+        done = end + growth
+        found = rough.search(data, max(end, done))
     return b"".join(parts) + data[done:]
+
+
+def fitting(old: bytes, new: Mapping[bytes, bytes], room: int) -> bytes:
+    """The new path for an old one.
+
+    Raises:
+        RelocationError: it is longer than the placeholder was.
+    """
+    limit = max(room, len(old))
+    if len(new[old]) > limit:
+        raise RelocationError(f"a path of {len(new[old])} bytes does not fit in {limit} bytes")
+    return new[old]
 
 
 def rewrite(path: Path, data: bytes) -> None:
@@ -163,9 +171,8 @@ def relocate(root: Path) -> None:
             if text != data:
                 rewrite(root / name, text)
         for name in manifest["binary_files"]:
-            data = fixed = (root / name).read_bytes()
-            for old, to in new.items():
-                fixed = replace_padded(fixed, old, to, manifest["placeholder"])
+            data = (root / name).read_bytes()
+            fixed = replace_padded(data, new, manifest["placeholder"])
             if fixed != data:
                 rewrite(root / name, fixed)
         name = "pyvenv.cfg"

@@ -317,8 +317,11 @@ def closed_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_without_any_tcp_program_the_test_is_skipped_never_passed(job: Job) -> None:
+@pytest.mark.parametrize("useless", [[], ["busybox"]], ids=["none", "busybox-nc"])
+def test_without_any_tcp_program_the_test_is_skipped_never_passed(job: Job, useless: list[str]) -> None:
     programs(job)
+    for name in useless:  # its nc knows no -z
+        (job.directory.with_name("programs") / "nc").symlink_to(str(shutil.which(name)))
     ended = job.run()
     assert ended.code == 7
     preflight = [event for event in ended.events if event.phase == "preflight"]

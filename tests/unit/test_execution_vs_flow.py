@@ -47,7 +47,7 @@ REFUSED = {
 # Differences where both accept the block.
 ELSEWHERE = {
     "inline-resources", "execution-modifiers", "default-environment", "default-staging", "packed-venv",
-    "threads-per-worker", "timeouts", "run-wide-keys", "local-strategy-keys", "yaml-keys", "null-sections",
+    "threads-per-worker", "timeouts", "run-wide-keys", "local-strategy-keys", "yaml-keys",
 }  # fmt: skip
 
 words = st.sampled_from(["default", "cpu", "gpu", "big"])
@@ -55,6 +55,9 @@ junk = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 70_000), st.floats(allow_nan=False), st.text(max_size=6),
     st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )  # fmt: skip
+
+counts = st.integers(1, 5) | st.sampled_from(["2", " 3 ", 4.0])
+memory = st.sampled_from(["2 GB", "512MiB", "1.5GB", "4G", "3000000 kB", 2_000_000_000, "2e9"])
 
 
 class Values:
@@ -111,26 +114,27 @@ class Values:
         other = self.mapping(type=st.just("packed-pixi"), mode=st.just("prefix"), archive_path=st.just("x"))
         return documented | other if self.wild else documented
 
-    @st.composite
-    @staticmethod
-    def block(draw: st.DrawFn, values: Values) -> dict[str, Any]:
-        resources = draw(st.dictionaries(words, values.one(values.resources()), min_size=1))
-        pools = draw(st.dictionaries(words, values.one(values.pool([*resources, "none"][: len(resources) + values.wild]))))
-        rest = draw(
-            values.mapping(
-                backend=st.sampled_from(["dask", "local", " dask ", ""]),
-                strategy=st.sampled_from(["local", "default", "", " local "]),
-                profiles=st.lists(st.sampled_from(["hep", " basic "]), max_size=2),
-                environment=values.environment(),
-                staging=values.mapping(mode=st.sampled_from(["shared", "transfer"] if values.wild else ["shared"])),
-                modifiers=st.sampled_from([[], ["gpu.preload"], ["gpu.preload", {"name": "cuda.jit", "params": {"a": 1}}]]),
-            )
-        )
-        config = draw(values.one(values.config()))
-        if isinstance(config, dict) and ("default" in pools or not pools):
-            config |= draw(st.sampled_from([{"workers": 2}, {"n_workers": "3"}] + [{}] * (bool(pools) or values.wild)))
-        both = {"resources": resources, "config": config}
-        return {**both, **rest, **({"pools": pools} if pools or draw(st.booleans()) else {})}
+
+@st.composite
+def blocks(draw: st.DrawFn, *, wild: bool) -> dict[str, Any]:
+    values = Values(wild=wild)
+    resources = draw(st.dictionaries(words, values.one(values.resources()), min_size=1))
+    names = [*resources, "none"] if wild else list(resources)
+    pools = draw(st.dictionaries(words, values.one(values.pool(names))))
+    modifiers = [[], ["gpu.preload"], ["gpu.preload", {"name": "cuda.jit", "params": {"device": 1}}]]
+    rest = values.mapping(
+        backend=st.sampled_from(["dask", "local", " dask ", ""]),
+        strategy=st.sampled_from(["local", "default", "", " local "]),
+        profiles=st.lists(st.sampled_from(["hep", " basic "]), max_size=2),
+        environment=values.environment(),
+        staging=values.mapping(mode=st.sampled_from(["shared", "transfer"] if wild else ["shared"])),
+        modifiers=st.sampled_from(modifiers),
+    )
+    config = draw(values.config())
+    if "default" in pools or not pools:
+        config |= draw(st.sampled_from([{"workers": 2}, {"n_workers": "3"}]))
+    written = {} if not pools and draw(st.booleans()) else {"pools": pools}
+    return {"resources": resources, "config": config, **written, **draw(rest)}
 
 
 def ours(block: object) -> ExecutionConfig:
@@ -183,7 +187,7 @@ def assert_same_meaning(result: ExecutionConfig, theirs: dict[str, Any], block: 
 
 
 @settings(max_examples=200, deadline=None, database=None)
-@given(Values.block(Values(wild=False)))
+@given(blocks(wild=False))
 def test_what_fasthep_documents_has_the_same_meaning(block: dict[str, Any]) -> None:
     theirs = flow(block)
     assert theirs is not None
@@ -191,7 +195,7 @@ def test_what_fasthep_documents_has_the_same_meaning(block: dict[str, Any]) -> N
 
 
 @settings(max_examples=400, deadline=None, database=None)
-@given(Values.block(Values(wild=True)))
+@given(blocks(wild=True))
 def test_what_is_refused_here_alone_is_documented(block: dict[str, Any]) -> None:
     theirs = flow(block)
     try:

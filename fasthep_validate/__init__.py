@@ -7,6 +7,7 @@ for your own Dask work, and :func:`warn` and :func:`not_applicable` are for chec
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ _HOMES = {
     "not_applicable": "fasthep_validate.outcomes:not_applicable",
     "warn": "fasthep_validate.outcomes:warn",
 }
+
+# In a checkout the checks lie beside the package: `fasthep_validate.checks` is found there as in a wheel.
+if not Path(__path__[0], "checks").is_dir():
+    __path__.append(str(Path(__path__[0]).parent))
 
 
 def __getattr__(name: str) -> object:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from fasthep_validate.progress import Progress
     from fasthep_validate.store import RunFolder
 
+AT_ONCE = 16  # workers that are asked at the same time
 POLL = 0.1  # seconds between two looks at jobs and logs
-LAST_WORDS = 1.0  # seconds that a registration may lag behind the end of its job
+HUB_EXIT = 5.0  # seconds for the scheduler's process, once all is over
 
 
 class Cluster:
@@ -60,7 +61,9 @@ class Cluster:
         self._private = Path(tempfile.mkdtemp(prefix="fasthep-validate-"))
         self._tls = make_run_tls(self._private)
         way = BATCHES[execution.strategy]
-        self._batch = way.make(self._private)
+        self._scratch = self._private / "jobs"
+        self._scratch.mkdir()
+        self._batch = way.make(self._scratch)
         self._directives = {pool.name: way.directives(pool) for pool in execution.pools}
 
     def __enter__(self) -> Self:
@@ -94,6 +97,7 @@ class Cluster:
             Path(self.packed.submit_python),
             self._hub_config(),
             folder=self._private,
+            log=self.folder.debug / "logs" / "scheduler.log",
             env=submit_environment(),
         )
         address = self._hub.wait_ready().address
@@ -127,7 +131,7 @@ class Cluster:
         """Take in what happened: registrations, job states, events."""
         if not self.hub.alive:
             raise SubmitError(
-                "scheduler: its process ended while workers were starting. See hub.log in jobs/."
+                f"scheduler: its process ended while workers were starting. See {self.hub.log}."
             )
         for log in self.logs.values():
             log.poll()
@@ -192,7 +196,7 @@ class Cluster:
         grace = self.execution.timeouts.worker_shutdown
         try:
             if self._hub is not None:
-                self._hub.close(timeout=grace)
+                self._hub.stop()
                 self._await_exits(grace if self.registered else 0.0)
         finally:
             left = [job_id for worker, job_id in self._job_ids.items() if worker not in self._final]
@@ -200,9 +204,10 @@ class Cluster:
             self._take_states()
             for log in self.logs.values():
                 log.poll()
-            self._keep_hub_log()
             shutil.rmtree(self._private, ignore_errors=True)
-            self._hub = None
+            if self._hub is not None:
+                self._hub.close(timeout=HUB_EXIT)
+                self._hub = None
 
     def _event_log(self, worker: str) -> EventLog:
         return EventLog(
@@ -214,7 +219,7 @@ class Cluster:
 
     def _hub_config(self) -> dict[str, object]:
         settings = self._private / "dask.yaml"
-        write_text(settings, dask_settings())
+        write_text(settings, dask_settings(str(self._private / "dask-scratch")))
         tls = self._tls
         pairs = {"scheduler": tls.scheduler, "client": tls.client}
         specs = {source.name: source for source in self.execution.modifier_sources}
@@ -227,12 +232,16 @@ class Cluster:
                 **{role: {"cert": str(pair.cert), "key": str(pair.key)} for role, pair in pairs.items()},
             },
             "timeout": self.execution.timeouts.probe,
+            "at_once": AT_ONCE,
+            "grace": self.execution.timeouts.worker_shutdown,
             "node_libraries": NODE_LIBRARIES,
             "modifiers": [
                 {**specs[modifier.name].model_dump(), "params": modifier.params}
                 for modifier in self.execution.modifiers
             ],
-            "remove": [str(self._private)],
+            "folder": str(self._private),
+            "jobs": str(self._scratch),
+            "command": os.getpid(),
         }
 
     def _submit(self, job: JobSpec) -> None:
@@ -267,13 +276,9 @@ class Cluster:
             time.sleep(POLL)
 
     def _patience(self) -> float:
-        """Seconds for a request that asks every worker several questions, one after the other at worst."""
-        return 60.0 + 6 * self.execution.timeouts.probe
-
-    def _keep_hub_log(self) -> None:
-        log = self._private / "hub.log"
-        if log.exists():
-            shutil.copy(log, self.folder.debug / "logs" / "scheduler.log")
+        """Seconds for a request, if no worker answers any question: only a hub that hangs takes longer."""
+        rounds = 1 + len(self.registered) // AT_ONCE
+        return 60.0 + 6 * rounds * self.execution.timeouts.probe
 
 
 def submit_environment() -> dict[str, str]:

@@ -56,32 +56,33 @@ class Hub:
     """Starts ``worker/hub.py`` and speaks JSON lines with it."""
 
     def __init__(
-        self, python: Path, config: Mapping[str, object], *, folder: Path, env: Mapping[str, str]
+        self, python: Path, config: Mapping[str, object], *, folder: Path, log: Path, env: Mapping[str, str]
     ) -> None:
         """Start the process; :meth:`wait_ready` tells when it listens.
 
         Args:
             python: the interpreter of the shipped environment on the submit host.
             config: see ``worker/hub.py``; written to ``folder``.
-            folder: the run's private directory.
+            folder: the run's private directory; whoever removes it last ends the process for good.
+            log: file for what it prints.
             env: environment of the process.
         """
         path = folder / "hub.json"
         write_text(path, json.dumps(config), mode=0o600)
-        self.log = folder / "hub.log"
+        self.log = log
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self._replies: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._ready: Ready | None = None
         self.registrations: queue.Queue[Registration] = queue.Queue()
-        with self.log.open("wb") as log:
+        with log.open("wb") as stream:
             self._child = process.spawn(
                 [python, bundled.worker_file("hub.py"), path],
                 env=env,
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=log.fileno(),
+                stderr=stream.fileno(),
             )
         self._reader = threading.Thread(target=self._read, name="hub", daemon=True)
         self._reader.start()
@@ -103,10 +104,13 @@ class Hub:
             message = self._messages.get(timeout=START_TIMEOUT)
         except queue.Empty:
             raise SubmitError(f"scheduler: not listening after {START_TIMEOUT:g} s. {self._why()}") from None
-        if message["event"] == "ready":
-            self._ready = Ready(message["address"], message["versions"])
-            return self._ready
-        raise SubmitError(f"scheduler: it could not be started: {message['error']}. {self._why()}")
+        match message:
+            case {"event": "ready", "address": address, "versions": versions}:
+                self._ready = Ready(address, versions)
+                return self._ready
+            case {"event": "failed", "error": error}:
+                raise SubmitError(f"scheduler: {error}")
+        raise SubmitError(f"scheduler: its process ended before it listened. {self._why()}")
 
     def ask(self, do: str, *args: object, timeout: float) -> Any:
         """Put a request and wait for its answer.
@@ -116,8 +120,8 @@ class Hub:
         """
         number = next(self._numbers)
         answer = self._replies[number] = queue.Queue()
-        self._write({"id": number, "do": do, "args": args})
         try:
+            self._write({"id": number, "do": do, "args": args})
             message = answer.get(timeout=timeout)
         except queue.Empty:
             raise FasthepValidateError(
@@ -129,11 +133,19 @@ class Hub:
             raise FasthepValidateError(f"scheduler: '{do}' failed: {message['error']}. {self._why()}")
         return message["result"]
 
-    def close(self, *, timeout: float) -> None:
-        """End the process: it closes workers and scheduler and removes the run's secrets."""
+    def stop(self) -> None:
+        """Ask the process to close all workers and the scheduler; returns at once."""
         if self._child.stdin is not None:
             with suppress(BrokenPipeError):
                 self._child.stdin.close()
+
+    def close(self, *, timeout: float) -> None:
+        """Wait for the end of the process, which comes once the private folder has been removed.
+
+        Args:
+            timeout: seconds after which it is killed.
+        """
+        self.stop()
         try:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -145,12 +157,14 @@ class Hub:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._child.poll() is None
+        """Whether the process answers."""
+        return self._reader.is_alive()
 
     def _write(self, request: Mapping[str, object]) -> None:
         assert self._child.stdin is not None
         try:
+            if not self.alive:
+                raise BrokenPipeError
             self._child.stdin.write(json.dumps(request).encode() + b"\n")
             self._child.stdin.flush()
         except (OSError, ValueError) as error:
@@ -170,7 +184,7 @@ class Hub:
                     self.registrations.put(Registration(worker, event == "joined", node, time))
                 case _:
                     self._messages.put(message)
-        gone = {"event": "gone", "error": "the process ended"}
+        gone = {"event": "gone", "error": "its process ended"}
         self._messages.put(gone)
         for answer in list(self._replies.values()):
             answer.put(gone)

@@ -102,7 +102,7 @@ class Plan:
     def _transfer(self, home: Path, names: Sequence[str]) -> dict[str, str]:
         files = {str(bundled.worker_file(name)): name for name in SHIPPED}
         files |= {str(home / name): name for name in names}
-        if self.packed.archive:
+        if self.packed.archive and self.execution.staging == "transfer":
             files[self.packed.archive] = ARCHIVE
         return files | {str(path): name for path, name in self.secrets.items()}
 
@@ -110,9 +110,11 @@ class Plan:
         """``key=value`` lines for ``bootstrap.sh``; values are taken literally."""
         packed, manifest = self.packed, self.packed.manifest
         shipped = packed.archive is not None
+        # Staged on a shared filesystem, the archive is read where it lies.
+        archive = ARCHIVE if self.execution.staging == "transfer" else packed.archive
         values = {
             "worker": worker,
-            "archive": ARCHIVE if shipped else "",
+            "archive": archive if shipped else "",
             "sha256": packed.sha256,
             "archive_size": packed.archive_size,
             "tree_size": manifest.size,
@@ -164,13 +166,17 @@ def worker_arguments(pool: Pool, worker: str, scheduler: Endpoint, execution: Ex
     return [*arguments, *pool.worker_extra_args]
 
 
-def dask_settings() -> str:
+def dask_settings(scratch: str = "dask-scratch") -> str:
     """Dask settings of scheduler and workers (JSON, which is YAML); nothing of the user's own is added.
+
+    Args:
+        scratch: Dask's directory for temporary files.
 
     Dask's HTTP servers stay plain even under TLS, so they get no routes. NVML's start-up aborts workers
     on nodes whose driver and library differ, and no check of ours uses Dask's GPU metrics.
     """
     settings = {
+        "temporary-directory": scratch,
         "distributed": {
             "comm": {"require-encryption": True, "timeouts": {"connect": "15s", "tcp": "60s"}},
             "scheduler": {"http": {"routes": []}, "allowed-failures": 0},

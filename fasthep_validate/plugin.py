@@ -33,9 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "fasthep(required=True): a check of a site; 'required=False' lets a failure only warn"
     )
-    if hasattr(config, "workerinput") and "fasthep_run" not in config.workerinput:
-        return
-    if config.option.fasthep_site or config.option.fasthep_evidence or hasattr(config, "workerinput"):
+    option = config.option
+    ours = (option.fasthep_site, option.fasthep_evidence, option.fasthep_outdir, option.fasthep_pool, option.fasthep_set)
+    if any(ours):
         from fasthep_validate import pytest_session
 
         pytest_session.register(config)
@@ -43,7 +43,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> Sequence[str]:
     """One line, only where the plugin is active."""
-    if config.pluginmanager.has_plugin("fasthep-session"):
-        subject = config.option.fasthep_site or config.option.fasthep_evidence
-        return [f"fasthep-validate: {subject}"]
-    return []
+    session = config.pluginmanager.get_plugin("fasthep-session")
+    return [f"fasthep-validate: {session}"] if session else []

@@ -114,10 +114,18 @@ def _folders() -> Iterator[tuple[str, Path]]:
     config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     yield "user", config / "fasthep-validate" / "site_profiles"
     for point in entry_points(group=GROUP):
-        spec = find_spec(point.value)
-        for folder in (spec and spec.submodule_search_locations) or ():
-            yield f"package {point.value}", Path(folder)
+        for folder in _package_folders(point.value):
+            yield f"package {point.value}", folder
     yield "bundled", bundled.profiles_dir()
+
+
+def _package_folders(name: str) -> list[Path]:
+    """Where a package lies, without running it; none if it is not there."""
+    try:
+        spec = find_spec(name)
+    except ImportError:
+        return []
+    return [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
 
 
 def _description(path: Path) -> str:

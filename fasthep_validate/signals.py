@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -27,7 +30,8 @@ class Stopped:
 def stoppable() -> Iterator[Stopped]:
     """Turn the first SIGINT or SIGTERM into ``KeyboardInterrupt``; those after it are not heard.
 
-    A second Ctrl-C must not cut the cleaning short that the first one started.
+    A second Ctrl-C must not cut the cleaning short that the first one started. Outside the main thread
+    Python hears no signals, and nothing changes.
     """
     stopped = Stopped()
 
@@ -36,9 +40,37 @@ def stoppable() -> Iterator[Stopped]:
             stopped.signum = signum
             raise KeyboardInterrupt
 
-    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handler(stop):
         yield stopped
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the end of the block, where the first one acts.
+
+    For what must not be left half done, such as closing pools.
+    """
+    came: list[int] = []
+
+    def hold(signum: int, _frame: FrameType | None) -> None:
+        came.append(signum)
+
+    try:
+        with _handler(hold):
+            yield
+    finally:
+        if came:
+            signal.raise_signal(came[0])
+
+
+@contextmanager
+def _handler(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.signal(signum, handle) for signum in SIGNALS}
+    try:
+        yield
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -83,7 +83,7 @@ def new_run(outdir: Path, site: str) -> RunFolder:
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
     parent = outdir.expanduser().absolute() / site
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        _make_outdir(parent)
         folder = RunFolder(_claim(parent, stamp))
         folder.create()
         _point_latest(parent, folder.path.name)
@@ -113,6 +113,14 @@ def _claim(parent: Path, stamp: str) -> Path:
             path.mkdir()
             return path
     raise FileExistsError(0, "a thousand runs within one second", str(parent))
+
+
+def _make_outdir(parent: Path) -> None:
+    """Results in a git checkout are not for git, nor for the pack of an editable install there."""
+    fresh = not parent.parent.exists()
+    parent.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        (parent.parent / ".gitignore").write_text("*\n")
 
 
 def _point_latest(parent: Path, name: str) -> None:

@@ -54,9 +54,8 @@ def load(text: str, name: str) -> Document:
     Raises:
         ConfigError: the text is not YAML, with file, line and column.
     """
-    loader = yaml.SafeLoader(text)
     try:
-        return _Reader(loader, name).read()
+        return _Reader(yaml.SafeLoader(text), name).read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -64,10 +63,8 @@ def load(text: str, name: str) -> Document:
         raise ConfigError(Problem(where, f"broken YAML: {what}")) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        what = f"broken YAML: character U+{ord(error.character):04X} is not allowed"
+        what = f"broken YAML: character U+{error.character:04X} is not allowed"
         raise ConfigError(Problem(f"{name}:{line}", what)) from None
-    finally:
-        loader.dispose()
 
 
 class _Reader:
@@ -101,7 +98,13 @@ class _Reader:
                 return self.mapping(node, path)
             case yaml.SequenceNode():
                 return [self.item(child, (*path, index)) for index, child in enumerate(node.value)]
-        return self.loader.construct_object(node)
+        return self.scalar(node)
+
+    def scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self.loader.construct_object(node)
+        except ValueError as error:  # looks like a date or a number, and is none
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
     def item(self, node: yaml.Node, path: Path) -> Any:
         self.places[path] = self.where(node)

@@ -6,12 +6,20 @@ here; ``docs/reference/execution-differences.md`` lists every place where it has
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from fasthep_validate.models.execution import EnvironmentType, StagingMode, Strategy
 from fasthep_validate.models.pool_config import Config, PoolConfig
@@ -68,6 +76,18 @@ def _strip(value: object) -> object:
 def _as_modifier(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
+
+_MODIFIER_SCHEMA: dict[str, JsonValue] = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "params": {"type": "object"}},
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+    ]
+}
 
 Reference = Annotated[Name, BeforeValidator(_strip)]
 
@@ -166,7 +186,7 @@ class Execution(Written):
 
     backend: str = "dask"
     """``dask``; ``local`` is taken as ``dask`` with strategy ``local``."""
-    strategy: Strategy = "local"
+    strategy: Annotated[Strategy, WithJsonSchema({"enum": [*STRATEGIES]})] = "local"
     """``local``; ``default`` says the same."""
     profiles: tuple[Text, ...] = ()
     """Names of FAST-HEP profiles, recorded in the results."""
@@ -180,7 +200,10 @@ class Execution(Written):
     """Which software the workers get; without it the environment that runs the command is packed."""
     staging: Staging = Staging()
     """How the environment comes to the workers."""
-    modifiers: tuple[Annotated[Modifier, BeforeValidator(_as_modifier)], ...] | None = None
+    modifiers: (
+        tuple[Annotated[Modifier, BeforeValidator(_as_modifier), WithJsonSchema(_MODIFIER_SCHEMA)], ...]
+        | None
+    ) = None
     """Execution modifiers for all tasks: names, or mappings with ``name`` and ``params``."""
 
     @field_validator("backend")
@@ -233,11 +256,10 @@ class Execution(Written):
             yield from self._pool_mistakes(name, pool)
         if self.config.default_workers and self.pools and "default" not in self.pools:
             yield ("config",), mistake("'workers' is for pool 'default', which is not among the pools")
-        names = Counter(modifier.name for modifier in self.modifiers or ())
-        for index, modifier in enumerate(self.modifiers or ()):
-            if names[modifier.name] > 1:
-                names[modifier.name] = 0
-                yield ("modifiers", index), mistake(f"modifier {modifier.name!r} is there more than once")
+        names = [modifier.name for modifier in self.modifiers or ()]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield ("modifiers", index), mistake(f"modifier {name!r} is there more than once")
         if self.environment and self.environment.type == "shared-prefix" and self.staging.mode == "transfer":
             hint = "Write 'shared', or pack the environment."
             yield ("staging", "mode"), mistake("a shared-prefix environment is not transferred", hint)

@@ -10,18 +10,18 @@ from pydantic import BeforeValidator, StrictBool, field_validator, model_validat
 from fasthep_validate.models.written import (
     Count,
     Duration,
-    Natural,
     Port,
     Ports,
     PositiveDuration,
+    Size,
     Text,
     Written,
     mistake,
     mistakes,
     shown,
     size,
+    written_as,
 )
-
 
 LOOPBACK = ("", "127.0.0.1", "localhost")
 
@@ -88,7 +88,7 @@ class PoolConfig(Written):
     """Cores where the resources give no ``cpus``."""
     threads_per_worker: Count | None = None
     """Threads of each Dask worker; without it as many as ``cpus``."""
-    memory_limit: Annotated[Natural | None, BeforeValidator(limit)] = None
+    memory_limit: Annotated[Size | None, BeforeValidator(limit)] = None
     """Dask's memory limit, such as ``2 GB``; 0 for none; without it the job's ``memory``."""
     nanny: StrictBool | None = None
     """Whether a nanny supervises each worker; one does if nothing is said."""
@@ -144,7 +144,11 @@ class Config(PoolConfig):
     """Kind of Dask scheduler; only ``distributed`` has workers of its own."""
     scheduler_options: SchedulerOptions = SchedulerOptions()
     """Where the scheduler listens; goes before ``network.scheduler``."""
-    dashboard_address: Annotated[Port | None, BeforeValidator(dashboard_port)] = None
+    dashboard_address: Annotated[
+        Port | None,
+        BeforeValidator(dashboard_port),
+        written_as("string", "integer", "null", example=":8787"),
+    ] = None
     """Port of the scheduler's dashboard, such as ``":8787"``; it listens on loopback alone."""
     worker_start_timeout: PositiveDuration | None = None
     """How long a worker may take to come; goes before ``timeouts.worker_start``."""

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fasthep_validate.models.base import Model
@@ -163,13 +171,22 @@ def _text(value: str) -> str:
     raise mistake("expected text, got an empty one")
 
 
+def written_as(*types: str, example: object) -> WithJsonSchema:
+    """What the JSON schema says of a value that may be written in several ways."""
+    return WithJsonSchema({"type": list(types), "examples": [example]})
+
+
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, AfterValidator(_name)]
 Count = Annotated[int, BeforeValidator(whole), Field(ge=1)]
 Natural = Annotated[int, BeforeValidator(whole), Field(ge=0)]
-Size = Annotated[int, BeforeValidator(size)]
+Size = Annotated[int, BeforeValidator(size), written_as("string", "number", example="2 GB")]
 Memory = Annotated[Size, AfterValidator(_memory)]
-Duration = Annotated[float, BeforeValidator(duration)]
-PositiveDuration = Annotated[Duration, Field(gt=0)]
-Ports = Annotated[tuple[int, int], BeforeValidator(ports)]
+Duration = Annotated[float, BeforeValidator(duration), written_as("string", "number", example="2 min")]
+PositiveDuration = Annotated[
+    float, BeforeValidator(duration), Field(gt=0), written_as("string", "number", example="2 min")
+]
+Ports = Annotated[
+    tuple[int, int], BeforeValidator(ports), written_as("string", "integer", example="10000:10100")
+]
 Port = Annotated[int, BeforeValidator(whole), Field(ge=0, le=65535)]

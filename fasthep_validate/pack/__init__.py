@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from fasthep_validate.pack import conda, shared, venv
 from fasthep_validate.pack.build import Job, build_pack
 from fasthep_validate.pack.cache import Cache, Damaged
-from fasthep_validate.pack.interpreter import examine, is_conda, resolve_prefix
+from fasthep_validate.pack.interpreter import examine, is_conda, require_modules, resolve_prefix
 from fasthep_validate.pack.key import content_key
 from fasthep_validate.pack.layout import Layout, with_editables
 from fasthep_validate.pack.tree import collect
@@ -62,10 +62,12 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     prefix = resolve_prefix(spec.prefix)
     python = examine(prefix, tuple(dict.fromkeys((*OF_WORKER, *spec.required_imports))))
     if spec.type == "shared-prefix":
+        require_modules(python)
         return shared.describe(prefix, python)
     kind = "packed-pixi" if is_conda(prefix) else spec.type
-    layout = with_editables(PACKERS[kind](prefix, python))
-    packed = _cached(layout, spec, Cache(cache), say)
+    layout = PACKERS[kind](prefix, python)
+    require_modules(python)
+    packed = _cached(with_editables(layout), spec, Cache(cache), say)
     notes = (*packed.notes, *_advice())
     return packed.model_copy(update={"seconds": time.monotonic() - started, "notes": notes})
 

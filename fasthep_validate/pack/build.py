@@ -32,8 +32,8 @@ MANIFEST = ".fasthep/manifest.json"
 LOADERS = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 PATCH_TIME = 120.0  # seconds
 IMPORT_TIME = 120.0  # seconds
-# The archive of a Python environment is a third to a half of its files.
-SHARE_NEEDED = 0.6
+# Archives of Python environments were 0.35 to 0.45 of their files.
+SHARE_NEEDED = 0.5
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 
 
@@ -71,14 +71,12 @@ def build_pack(job: Job, say: Callable[[str], None]) -> PackedEnv:
 def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     entries = dict(job.tree.entries)
     size = sum(entry.size for entry in entries.values())
-    require_space(job.work, int(size * SHARE_NEEDED))
     count = f"{len(entries):,}".replace(",", " ")
     say(f"packing {size / 1e6:.0f} MB, {count} files")
     plan, notes = _link(job, entries)
-    new = [
-        *_carried(plan),
-        *bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled"),
-    ]
+    entries.update((entry.name, entry) for entry in _carried(plan))
+    require_space(job.work.parent, _space(plan, entries))
+    new = bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled")
     entries.update((entry.name, entry) for entry in new)
     entries.update((entry.name, entry) for entry in _patched(plan, entries, job.work / "patched"))
     archive, manifest = _write(job, entries, plan)
@@ -94,6 +92,11 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
         seconds=0.0,
         notes=tuple(notes),
     )
+
+
+def _space(plan: Plan, entries: dict[str, Entry]) -> int:
+    copies = sum(entries[name].size for name in plan.rpaths)
+    return int(SHARE_NEEDED * sum(entry.size for entry in entries.values())) + copies
 
 
 def _link(job: Job, entries: dict[str, Entry]) -> tuple[Plan, list[str]]:
@@ -153,8 +156,11 @@ def _patched(plan: Plan, entries: dict[str, Entry], staging: Path) -> list[Entry
 
 def _patch(program: str, entry: Entry, rpath: str, target: str) -> Entry:
     change = ["--force-rpath", "--set-rpath", rpath] if rpath else ["--remove-rpath"]
-    done = process.run([program, *change, "--output", target, entry.source], timeout=PATCH_TIME)
+    words = [program, *change, "--output", target, entry.source]
+    done = process.run(words, timeout=PATCH_TIME, env={**os.environ, "LC_ALL": "C"})
     if not done.ok:
+        if "No space left" in done.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise PackError(
             f"{entry.source}: its RPATH cannot be set ({reason}). Remove the file or its package."

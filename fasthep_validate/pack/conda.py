@@ -6,7 +6,7 @@ import os
 import posixpath
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from fasthep_validate.errors import PackError
 from fasthep_validate.pack.interpreter import is_conda
@@ -30,7 +30,7 @@ OTHERS = {
 class InstalledFile(BaseModel):
     """A file in the ``paths_data`` of a ``conda-meta`` record."""
 
-    path: str = ""
+    path: str = Field(default="", alias="_path")
     file_mode: str = ""
     prefix_placeholder: str = ""
 

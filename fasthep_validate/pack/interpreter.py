@@ -146,9 +146,19 @@ def _require_usable(python: Interpreter) -> None:
     if python.unusable:
         names = ", ".join(python.unusable)
         raise PackError(f"{prefix}: its Python cannot import {names}. Use a Python that was built with it.")
+
+
+def require_modules(python: Interpreter) -> None:
+    """Make sure that everything a worker imports is installed.
+
+    Raises:
+        PackError: something is not.
+    """
+    prefix = python.prefix
     if python.absent:
         names = " ".join(name.partition(".")[0] for name in python.absent)
+        pip = f"{python.executable} -m pip install {names}"
         raise PackError(
             f"{prefix}: {', '.join(python.absent)} cannot be found there, and workers need it. "
-            f"Add it with: {python.executable} -m pip install {names}"
+            f"Add it with: {f'pixi add {names}, or ' if is_conda(Path(prefix)) else ''}{pip}"
         )

@@ -90,13 +90,11 @@ def moved(target: str, *paths: str) -> list[Relocation]:
 
 
 def longest_first(relocations: Iterable[Relocation]) -> tuple[Relocation, ...]:
-    """Relocations in an order in which the first that fits is the right one."""
-    return tuple(sorted(set_of(relocations), key=lambda item: (-len(item.old), item.old)))
-
-
-def set_of(relocations: Iterable[Relocation]) -> list[Relocation]:
-    """Relocations, each path once; the first says where it goes."""
-    return list({item.old: item for item in reversed(list(relocations))}.values())
+    """Relocations in an order in which the first that fits is the right one, each path once."""
+    by_path: dict[str, Relocation] = {}
+    for item in relocations:
+        by_path.setdefault(item.old, item)
+    return tuple(sorted(by_path.values(), key=lambda item: (-len(item.old), item.old)))
 
 
 def with_editables(layout: Layout) -> Layout:

@@ -31,7 +31,7 @@ class Search:
                 tail = None
                 continue
             found = found or self._holds(tail + block)
-            tail = block[-self._overlap :]
+            tail = (tail + block)[-self._overlap :]
         return found and tail is not None
 
     def _holds(self, data: bytes) -> bool:

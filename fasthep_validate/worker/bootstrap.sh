@@ -362,9 +362,9 @@ tcp_words() { # $words: what kept TOOL from connecting, with exit code CODE; fal
     last_line
     case $2:$(cat "$notes") in
         124:*) words='timed out' ;;
+        126:* | 127:* | *[Uu]sage:* | *'nvalid option'* | *unusable* | *'not supported'* | *'No such file'*) return 1 ;;
         *efused*) words='refused' ;;
         *'imed out'* | *'imeout'* | *'in progress'*) words='timed out' ;;
-        *[Uu]sage* | *'nvalid option'* | *unusable* | *'not supported'* | *'No such file'* | 127:* | 126:*) return 1 ;;
         *'not known'* | *'name resolution'* | *'not resolve'*) words='name does not resolve' ;;
         *) words=${words:-exit code $2} ;;
     esac

@@ -4,87 +4,129 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
-import modified
-import psutil
-import tasks
-import wire
+from distributed import rpc, wait
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-# The worker environment has neither module: they travel with each call.
-cloudpickle.register_pickle_by_value(tasks)
-cloudpickle.register_pickle_by_value(modified)
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from distributed import Client, Scheduler
+    from distributed.scheduler import WorkerState
+
+    from fasthep_validate.worker import modified, tasks, wire
+    from fasthep_validate.worker.hub import Config
+
+    Facts = dict[str, object]
+else:
+    import modified
+    import tasks
+    import wire
+
+T = TypeVar("T")
+
+# The worker environment has none of these modules: they travel with each call.
+for _module in (tasks, modified, sys.modules[__name__]):
+    cloudpickle.register_pickle_by_value(_module)
+
+# More workers than this are not tried each with each, but each with its neighbours in a ring.
+ALL_PAIRS = 5
+THREADS = 8  # a worker's: it has two TLS ports, a name and a few listeners to look at
+CLOSING = 5.0  # seconds for a nanny to take the word that it is to close
 
 
-def by_value(function):
+def by_value(function: Callable[..., T]) -> Callable[..., T]:
     """A function that cannot be pickled by its name.
 
     Dask tries plain pickle before cloudpickle, and that would only name a module that the worker has not.
     """
 
-    def call(*args):
+    def call(*args: object) -> T:
         return function(*args)
 
+    call.__name__ = function.__name__  # for the worker's log
     return call
 
 
-# More workers than this are not tried each with each, but each with its neighbours in a ring.
-ALL_PAIRS = 5
-
-
-def watcher(say):
-    """A scheduler plugin that says who joins and who leaves."""
-
-    class Watcher(SchedulerPlugin):
-        names = {}
-
-        def add_worker(self, scheduler, worker):
-            state = scheduler.workers[worker]
-            self.names[worker] = state.name
-            say(event="joined", worker=str(state.name), address=worker, node=state.host, time=time.time())
-
-        def remove_worker(self, scheduler, worker, **_):  # later versions pass more
-            say(event="left", worker=str(self.names.pop(worker, worker)), time=time.time())
-
-    return Watcher()
-
-
-async def ask_scheduler(dask_worker):
+async def ask_scheduler(dask_worker: Any) -> None:
     """A call from the worker to the scheduler."""
     await dask_worker.scheduler.identity()
+
+
+class WorkerLeftError(Exception):
+    """A worker left the scheduler before it had answered."""
+
+    def __str__(self) -> str:
+        return "the worker left the scheduler before it had answered"
+
+
+class Watcher(SchedulerPlugin):
+    """Says who joins and who leaves, and lets others wait for the leaving."""
+
+    def __init__(self, say: Callable[..., None]) -> None:
+        self._say = say
+        self._names: dict[str, str] = {}
+        self._leaving: dict[str, asyncio.Future[None]] = {}
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """Dask's call: a worker registered."""
+        state = scheduler.workers[worker]
+        self._names[worker] = str(state.name)
+        self._leaving[worker] = asyncio.get_running_loop().create_future()
+        self._say(event="joined", worker=str(state.name), address=worker, node=state.host, time=time.time())
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:  # noqa: ARG002
+        """Dask's call: a worker left; later versions pass more."""
+        leaving = self._leaving.pop(worker, None)
+        if leaving is not None:
+            leaving.set_result(None)
+        self._say(event="left", worker=self._names.pop(worker, worker), time=time.time())
+
+    def leaving(self, address: str) -> asyncio.Future[None]:
+        """Done as soon as the worker with this address is gone."""
+        if address in self._leaving:
+            return self._leaving[address]
+        gone = asyncio.get_running_loop().create_future()
+        gone.set_result(None)
+        return gone
 
 
 class Gatherer:
     """Puts the questions to the workers of one scheduler."""
 
-    def __init__(self, scheduler, client, config):
+    def __init__(self, scheduler: Scheduler, client: Client, watcher: Watcher, config: Config) -> None:
         self.scheduler = scheduler
         self.client = client
+        self.watcher = watcher
         self.patience = config["timeout"]
         self.node_libraries = config["node_libraries"]
         self.modifiers = config["modifiers"]
         self.client_tls = {"ca": config["tls"]["ca"], **config["tls"]["client"]}
+        self._slots = asyncio.Semaphore(config["at_once"])
+        self._threads = ThreadPoolExecutor(THREADS * config["at_once"])
 
-    def scheduler_facts(self):
+    def scheduler_facts(self) -> Facts:
         """What the command needs to know of the scheduler before the first worker comes."""
-        return {"address": self.scheduler.address, "versions": tasks.versions(), "pid": psutil.Process().pid}
+        return {"address": self.scheduler.address, "versions": tasks.versions(), "pid": os.getpid()}
 
-    async def scheduler_evidence(self):
+    async def scheduler_evidence(self) -> Facts:
         """What is seen of the scheduler: the fields of ``models.evidence.SubmitEvidence``."""
-        tls = await self._thread(wire.endpoint, "scheduler", self.scheduler.address, self.client_tls)
+        address = self.scheduler.address
         return {
-            "scheduler_address": self.scheduler.address,
+            "scheduler_address": address,
             "client_versions": tasks.versions(),
             "scheduler_versions": await self.client.run_on_scheduler(tasks.versions),
-            "listeners": await self._heard("scheduler", self.scheduler.address, tasks.listeners()),
-            "tls": [tls],
+            "listeners": await self._heard("scheduler", address, tasks.listeners()),
+            "tls": [await self._thread(wire.endpoint, "scheduler", address, self.client_tls)],
         }
 
-    async def gather(self, names, peer_size):
+    async def gather(self, names: Sequence[str], peer_size: int) -> dict[str, Facts]:
         """Evidence of the workers with these names; who has left the scheduler by then is not in the answer.
 
         Args:
@@ -93,159 +135,199 @@ class Gatherer:
         """
         states = {str(state.name): state for state in self.scheduler.workers.values()}
         here = {name: states[name] for name in names if name in states}
-        found = await asyncio.gather(*(self._worker(name, state) for name, state in here.items()))
-        evidence = dict(zip(here, found, strict=True))
+        found = dict(zip(here, await asyncio.gather(*map(self._worker, here.values()))))
         for name, peers in (await self._peers(here, peer_size)).items():
-            evidence[name]["peers"] = peers
-        return evidence
+            found[name]["peers"] = peers
+        return found
 
-    async def retire(self, names):
-        """Retire workers by name (all, if none is named) and close them."""
+    async def close_workers(self, grace: float) -> None:
+        """Close all workers, each within ``grace`` seconds.
+
+        A worker that is closed by the scheduler keeps its process for two seconds more, in which it waits
+        for a word of its nanny; so the nanny is told, and whom that does not reach is closed directly.
+        """
         states = list(self.scheduler.workers.values())
-        addresses = [state.address for state in states if not names or str(state.name) in names]
-        if addresses:
-            await self.scheduler.retire_workers(workers=addresses, close_workers=True, remove=True)
-        return addresses
+        nannies = [state.nanny for state in states if state.nanny]
+        await asyncio.gather(*(self._close_nanny(nanny, grace) for nanny in nannies), return_exceptions=True)
+        for state in states:
+            await self.scheduler.remove_worker(state.address, close=True, stimulus_id="run-over")
 
-    async def _worker(self, name, state):
+    async def _close_nanny(self, address: str, grace: float) -> None:
+        """The nanny answers, or closes the connection, once its worker has ended."""
+        options = self.scheduler.connection_args
+        async with rpc(address, timeout=CLOSING, connection_args=options) as nanny:
+            await asyncio.wait_for(nanny.terminate(timeout=grace, reason="run-over"), CLOSING + grace)
+
+    async def _worker(self, state: WorkerState) -> Facts:
         """Everything of one worker but its peers; a question that fails is told in ``problems``."""
-        evidence = {
+        questions = {
+            "first_task": self._exchange(state, self._sum(state)),
+            "scheduler_to_worker": self._exchange(state, self._run(state, tasks.describe)),
+            "worker_to_scheduler": self._exchange(state, self._run(state, ask_scheduler)),
+            "clock": self._until(self._clock(state), state),
+            "listeners": self._until(self._listeners(state), state),
+            "tls": self._until(self._tls(state), state),
+            "versions": self._until(self._run(state, tasks.versions), state),
+            "provenance": self._until(self._run(state, tasks.provenance, self.node_libraries), state),
+            "who": self._until(self._run(state, tasks.describe), state),
+        }
+        if state.nanny:
+            there = self._run(state, tasks.describe, nanny=True)
+            questions["scheduler_to_nanny"] = self._exchange(state, there)
+        if self.modifiers:
+            questions["modifier_run"] = self._until(self._modifiers(state), state)
+        async with self._slots:
+            answers = await asyncio.gather(*questions.values(), return_exceptions=True)
+        found = dict(zip(questions, answers))
+        problems = {
+            key: self._words(answer) for key, answer in found.items() if isinstance(answer, Exception)
+        }
+        answered = {key: answer for key, answer in found.items() if key not in problems}
+        who: Any = answered.pop("who", {"hostname": state.host, "pid": 0})
+        return {
+            **self._state(state),
+            **answered,
+            "hostname": who["hostname"],
+            "hostname_lookup": await self._thread(wire.lookup, who["hostname"]),
+            "pid": who["pid"],
+            "problems": problems,
+        }
+
+    @staticmethod
+    def _state(state: WorkerState) -> Facts:
+        """What the worker told when it registered."""
+        return {
             "address": state.address,
             "nanny": state.nanny,
-            "hostname": state.host,
-            "pid": 0,
             "nthreads": state.nthreads,
             "memory_limit": state.memory_limit or 0,
             "resources": dict(state.resources),
-            "problems": {},
-        }
-        questions = {
-            "first_task": self._first_task(state),
-            "scheduler_to_worker": self._call(state, tasks.describe),
-            "scheduler_to_nanny": self._call(state, tasks.describe, nanny=True) if state.nanny else None,
-            "worker_to_scheduler": self._call(state, ask_scheduler),
-            "clock": self._clock(state),
-            "listeners": self._listeners(state),
-            "tls": self._tls(state),
-            "modifier_run": self._modifiers(state) if self.modifiers else None,
-            "identity": self._identity(state),
-        }
-        asked = {key: asyncio.wait_for(ask, self.patience) for key, ask in questions.items() if ask is not None}
-        answers = await asyncio.gather(*asked.values(), return_exceptions=True)
-        for key, answer in zip(asked, answers, strict=True):
-            if isinstance(answer, BaseException):
-                evidence["problems"][key] = self._words(answer)
-            elif key == "identity":
-                evidence.update(answer)
-            else:
-                evidence[key] = answer
-        return evidence
-
-    async def _identity(self, state):
-        """Name of the node, versions and provenance: of the worker's own process."""
-        who = await self._run(state, tasks.describe)
-        return {
-            "hostname": who["hostname"],
-            "pid": who["pid"],
-            "hostname_lookup": await self._thread(wire.lookup, who["hostname"]),
-            "versions": await self._run(state, tasks.versions),
-            "provenance": await self._run(state, tasks.provenance, self.node_libraries),
         }
 
-    async def _first_task(self, state):
-        started = time.monotonic()
-        future = self.client.submit(sum, [1, 2, 3], workers=[state.address], pure=False)
-        right = await future == 6
-        error = "" if right else "the first task returned a wrong result"
-        return {"ok": right, "seconds": time.monotonic() - started, "error": error}
+    async def _sum(self, state: WorkerState) -> None:
+        result = await self.client.submit(sum, [1, 2, 3], workers=[state.address], pure=False)
+        if result != 6:
+            raise ValueError(f"the sum of 1, 2 and 3 is {result!r}")
 
-    async def _call(self, state, function, *, nanny=False):
+    async def _exchange(self, state: WorkerState, question: Awaitable[object]) -> Facts:
         """One round trip; what goes wrong is evidence, not a problem of ours."""
         started = time.monotonic()
         try:
-            await asyncio.wait_for(self._run(state, function, nanny=nanny), self.patience)
+            await self._until(question, state)
         except Exception as error:
             return {"ok": False, "seconds": time.monotonic() - started, "error": self._words(error)}
         return {"ok": True, "seconds": time.monotonic() - started}
 
-    async def _clock(self, state):
+    async def _clock(self, state: WorkerState) -> Facts:
         """Offset of the clock at the middle of the shortest of five round trips."""
         samples = []
         for _ in range(5):
             before = time.time()
             there = await self._run(state, time.time)
             after = time.time()
-            samples.append({"offset": there - (before + after) / 2, "round_trip": after - before})
-        return min(samples, key=lambda sample: sample["round_trip"])
+            samples.append((after - before, there - (before + after) / 2))
+        round_trip, offset = min(samples)
+        return {"offset": offset, "round_trip": round_trip}
 
-    async def _listeners(self, state):
+    async def _listeners(self, state: WorkerState) -> list[Facts]:
         heard = await self._heard("worker", state.address, await self._run(state, tasks.listeners))
         if state.nanny:
-            heard += await self._heard("nanny", state.nanny, await self._run(state, tasks.listeners, nanny=True))
+            there = await self._run(state, tasks.listeners, nanny=True)
+            heard += await self._heard("nanny", state.nanny, there)
         return heard
 
-    async def _heard(self, process, address, sockets):
+    async def _heard(self, process: str, address: str, sockets: Sequence[tuple[str, int]]) -> list[Facts]:
         """Ask every listening port for HTTP, at the host by which the process is reached."""
         host, _ = wire.split(address)
-        answers = [self._thread(wire.answers_plain_http, host, ip, port) for ip, port in sockets]
+        asked = (self._thread(wire.answers_plain_http, host, ip, port) for ip, port in sockets)
+        answers = await asyncio.gather(*asked)
         return [
-            {"process": process, "ip": ip, "port": port, "loopback": wire.is_loopback(ip), "answers_plain_http": open_}
-            for (ip, port), open_ in zip(sockets, await asyncio.gather(*answers), strict=True)
-        ]
+            {"process": process, "ip": ip, "port": port, "loopback": wire.is_loopback(ip), "answers_plain_http": yes}
+            for (ip, port), yes in zip(sockets, answers)
+        ]  # fmt: skip
 
-    async def _tls(self, state):
+    async def _tls(self, state: WorkerState) -> list[Facts]:
         ends = {"worker": state.address, "nanny": state.nanny}
         asked = [self._thread(wire.endpoint, who, at, self.client_tls) for who, at in ends.items() if at]
-        return await asyncio.gather(*asked)
+        return list(await asyncio.gather(*asked))
 
-    async def _modifiers(self, state):
+    async def _modifiers(self, state: WorkerState) -> Facts:
         inputs = {"stream": {"values": [1, 2, 3, 4]}}
-        future = self.client.submit(
-            by_value(tasks.modified), modified, inputs, self.modifiers, workers=[state.address], pure=False
+        question = by_value(tasks.modified)
+        seen: Facts = await self.client.submit(
+            question, modified, inputs, self.modifiers, workers=[state.address], pure=False
         )
-        seen = await future
-        return {"modifiers": [spec["name"] for spec in self.modifiers], "expected": 10, "metadata": {}, **self._run_facts(seen)}
+        told = ("result", "metadata", "hostname", "pid", "prefix", "error")
+        names = [spec["name"] for spec in self.modifiers]
+        return {"modifiers": names, "expected": 10, **{key: seen[key] for key in told if key in seen}}
 
-    @staticmethod
-    def _run_facts(seen):
-        return {key: seen[key] for key in ("result", "metadata", "hostname", "pid", "prefix", "error") if key in seen}
-
-    async def _peers(self, states, size):
+    async def _peers(self, states: Mapping[str, WorkerState], size: int) -> dict[str, list[Facts]]:
         """Data from worker to worker, each pair both ways (a ring when there are many)."""
         names = list(states)
         if len(names) <= ALL_PAIRS:
             pairs = [(a, b) for a in names for b in names if a != b]
         else:
-            ring = list(zip(names, names[1:] + names[:1], strict=True))
+            ring = list(zip(names, names[1:] + names[:1]))
             pairs = ring + [(b, a) for a, b in ring]
         moved = await asyncio.gather(*(self._transfer(states, a, b, size) for a, b in pairs))
-        return {name: [move for move in moved if name in (move["source"], move["target"])] for name in names}
+        return {
+            name: [move for pair, move in zip(pairs, moved) if name in pair]
+            for name in names
+        }  # fmt: skip
 
-    async def _transfer(self, states, source, target, size):
-        seed = f"{source}>{target}@{time.time_ns()}"
-        expected = tasks.digest(tasks.block(size, seed))
-        seen = {"source": source, "target": target, "size": size, "ok": False}
+    async def _transfer(
+        self, states: Mapping[str, WorkerState], source: str, target: str, size: int
+    ) -> Facts:
+        seen: Facts = {"source": source, "target": target, "size": size, "ok": False}
         try:
-            data = self.client.submit(by_value(tasks.block), size, seed, workers=[states[source].address], pure=False)
-            await asyncio.wait_for(data, self.patience)
-            started = time.monotonic()
-            there = self.client.submit(by_value(tasks.digest), data, workers=[states[target].address], pure=False)
-            equal = await asyncio.wait_for(there, self.patience) == expected
+            async with self._slots:
+                equal, seconds = await self._move(states[source], states[target], size)
         except Exception as error:
             return {**seen, "error": self._words(error)}
-        error = "" if equal else "the data that came is not the data that was sent"
-        return {**seen, "ok": equal, "seconds": time.monotonic() - started, "error": error}
+        error_words = "" if equal else "the data that came is not the data that was sent"
+        return {**seen, "ok": equal, "seconds": seconds, "error": error_words}
 
-    async def _run(self, state, function, *args, nanny=False):
+    async def _move(self, source: WorkerState, target: WorkerState, size: int) -> tuple[bool, float]:
+        """Whether a block that ``source`` made is the same on ``target``, and how long it took to get there."""
+        seed = f"{source.address}>{target.address}@{time.time_ns()}"
+        expected = await self._thread(lambda: tasks.digest(tasks.block(size, seed)))
+        data = self.client.submit(by_value(tasks.block), size, seed, workers=[source.address], pure=False)
+        made: Awaitable[object] = wait([data])
+        await self._until(made, source)
+        started = time.monotonic()
+        there = self.client.submit(by_value(tasks.digest), data, workers=[target.address], pure=False)
+        digest = await self._until(there, source, target)
+        return digest == expected, time.monotonic() - started
+
+    async def _run(
+        self, state: WorkerState, function: Callable[..., T], *args: object, nanny: bool = False
+    ) -> T:
         sent = function if inspect.iscoroutinefunction(function) else by_value(function)
-        answers = await self.client.run(sent, *args, workers=[state.address], nanny=nanny)
+        answers: dict[str, T] = await self.client.run(sent, *args, workers=[state.address], nanny=nanny)
         return next(iter(answers.values()))
 
-    @staticmethod
-    async def _thread(function, *args):
-        return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+    async def _until(self, question: Awaitable[T], *states: WorkerState) -> T:
+        """An answer, awaited as long as patience lasts and these workers are there.
 
-    def _words(self, error):
-        if isinstance(error, TimeoutError):
+        Raises:
+            WorkerLeftError: one of them left.
+            asyncio.TimeoutError: no answer in time.
+        """
+        asked = asyncio.ensure_future(question)
+        leaving = [self.watcher.leaving(state.address) for state in states]
+        ends: list[asyncio.Future[Any]] = [asked, *leaving]
+        try:
+            await asyncio.wait(ends, timeout=self.patience, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                return asked.result()
+            raise WorkerLeftError if any(gone.done() for gone in leaving) else asyncio.TimeoutError
+        finally:
+            asked.cancel()
+
+    async def _thread(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    def _words(self, error: BaseException) -> str:
+        if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
             return f"no answer within {self.patience:g} s"
         return f"{type(error).__name__}: {error}".splitlines()[0]

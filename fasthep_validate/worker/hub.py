@@ -1,14 +1,15 @@
 """Scheduler and gathering client of a run: one process, under the submit-side copy of the environment.
 
-``python hub.py CONFIG`` speaks JSON lines. It says on standard output what happens (``ready``, ``joined``,
-``left``) and answers requests that come on standard input (``{"id": 1, "do": "gather", ...}``). When
-standard input ends, because the command ended or was killed, it closes the workers, removes the run's
-secrets and exits.
+``python hub.py CONFIG`` speaks JSON lines. It says on standard output what happens (``ready``, ``failed``,
+``joined``, ``left``) and answers requests that come on standard input (``{"id": 1, "do": "gather", ...}``).
+When standard input ends, because the command ended or was killed, it closes the workers and exits; of a
+command that was killed it removes the private folder too, once no job works there any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -16,25 +17,103 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dask.config
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypedDict
 
-def main(path):
+    from distributed import Scheduler
+    from distributed.security import Security
+
+    from fasthep_validate.worker.gather import Gatherer
+    from fasthep_validate.worker.modified import Spec
+
+    class Pair(TypedDict):
+        """Paths of a certificate and its key."""
+
+        cert: str
+        key: str
+
+    class Tls(TypedDict):
+        """Paths of the run's certificates."""
+
+        ca: str
+        scheduler: Pair
+        client: Pair
+
+    class Request(TypedDict):
+        """A line of standard input."""
+
+        id: int
+        do: str
+        args: list[object]
+
+    class Config(TypedDict):
+        """What the command tells the hub.
+
+        Attributes:
+            host: name or address to listen at.
+            port: TCP port, 0 for any.
+            dask_yaml: the run's Dask settings; no others are read.
+            tls: the run's certificates.
+            timeout: seconds for one question to a worker.
+            at_once: how many workers are asked at the same time.
+            grace: seconds given to a worker to end by itself.
+            node_libraries: patterns of shared libraries that are the node's own.
+            modifiers: execution modifiers to try.
+            folder: the run's private folder.
+            jobs: folder of the directories of jobs on this machine.
+            command: process id of the command.
+        """
+
+        host: str
+        port: int
+        dask_yaml: str
+        tls: Tls
+        timeout: float
+        at_once: int
+        grace: float
+        node_libraries: list[str]
+        modifiers: list[Spec]
+        folder: str
+        jobs: str
+        command: int
+
+
+GONE = 30.0  # seconds for the jobs of this machine to end, at least
+POLL = 0.05  # seconds between two looks at folders
+
+
+def main(path: str) -> None:
     """Read the configuration and serve until standard input ends."""
-    with open(path, encoding="utf-8") as stream:
-        config = json.load(stream)
+    config: Config = json.loads(Path(path).read_text(encoding="utf-8"))
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)  # the command ends us, by closing standard input
     try:
         dask.config.refresh(paths=[config["dask_yaml"]], env={})
         asyncio.run(serve(config))
+    except Exception as error:
+        traceback.print_exc()
+        say(event="failed", error=f"{type(error).__name__}: {error}.")
     finally:
-        for folder in config["remove"]:
-            shutil.rmtree(folder, ignore_errors=True)
+        leave(config)
 
 
-def say(**message):
+def leave(config: Config) -> None:
+    """Outlive the private folder: the command removes it, or was killed, and then we do."""
+    with contextlib.suppress(OSError):
+        sys.stdout.close()  # tells the command that no answer will come any more
+    folder = Path(config["folder"])
+    while folder.exists() and os.getppid() == config["command"]:
+        time.sleep(POLL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def say(**message: object) -> None:
     """Write one line; whoever reads may be gone already."""
     try:
         print(json.dumps(message), flush=True)
@@ -42,14 +121,41 @@ def say(**message):
         return
 
 
-async def serve(config):
+async def serve(config: Config) -> None:
     """Start scheduler and client, answer requests, close everything."""
-    from distributed import Client, Scheduler
-    from distributed.security import Security
-    from gather import Gatherer, watcher
+    from distributed import Client
 
-    tls = config["tls"]
-    security = Security(
+    if TYPE_CHECKING:
+        from fasthep_validate.worker.gather import Gatherer, Watcher
+    else:
+        from gather import Gatherer, Watcher
+
+    security = _security(config["tls"])
+    try:
+        scheduler = await _listen(config, security)
+    except (OSError, RuntimeError, ValueError) as error:
+        where = f"{config['host']}, port {config['port'] or 'any'}"
+        hint = (
+            "Choose another port, or 0 for any that is free, and a host that is an address of this machine."
+        )
+        say(event="failed", error=f"it cannot listen at {where}: {error.__cause__ or error}. {hint}")
+        return
+    watcher = Watcher(say)
+    scheduler.add_plugin(watcher)
+    async with Client(
+        scheduler.address, security=security, asynchronous=True, set_as_default=False
+    ) as client:
+        gatherer = Gatherer(scheduler, client, watcher, config)
+        say(event="ready", **gatherer.scheduler_facts())
+        await _requests(gatherer)
+        await _end_jobs(gatherer, config)
+    await scheduler.close(reason="the run is over")
+
+
+def _security(tls: Tls) -> Security:
+    from distributed.security import Security
+
+    return Security(
         require_encryption=True,
         tls_ca_file=tls["ca"],
         tls_scheduler_cert=tls["scheduler"]["cert"],
@@ -57,28 +163,23 @@ async def serve(config):
         tls_client_cert=tls["client"]["cert"],
         tls_client_key=tls["client"]["key"],
     )
-    try:
-        scheduler = await Scheduler(
-            host=config["host"],
-            port=config["port"],
-            protocol="tls",
-            security=security,
-            dashboard=False,
-            dashboard_address="127.0.0.1:0",
-        )
-    except (OSError, ValueError) as error:
-        say(event="failed", error=f"{type(error).__name__}: {error}")
-        return
-    scheduler.add_plugin(watcher(say))
-    async with Client(scheduler.address, security=security, asynchronous=True, set_as_default=False) as client:
-        gatherer = Gatherer(scheduler, client, config)
-        say(event="ready", **gatherer.scheduler_facts())
-        await _requests(gatherer)
-        await gatherer.retire([])
-    await scheduler.close(reason="the run is over")
 
 
-async def _requests(gatherer):
+async def _listen(config: Config, security: Security) -> Scheduler:
+    from distributed import Scheduler
+
+    scheduler: Scheduler = await Scheduler(
+        host=config["host"],
+        port=config["port"],
+        protocol="tls",
+        security=security,
+        dashboard=False,
+        dashboard_address="127.0.0.1:0",
+    )
+    return scheduler
+
+
+async def _requests(gatherer: Gatherer) -> None:
     """Answer requests, each in a task of its own, until standard input ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**26)
@@ -92,10 +193,13 @@ async def _requests(gatherer):
         task.cancel()
 
 
-async def _answer(gatherer, request):
-    methods = {"gather": gatherer.gather, "retire": gatherer.retire, "scheduler": gatherer.scheduler_evidence}
+async def _answer(gatherer: Gatherer, request: Request) -> None:
+    methods: dict[str, Callable[..., Awaitable[object]]] = {
+        "gather": gatherer.gather,
+        "scheduler": gatherer.scheduler_evidence,
+    }
     try:
-        result = await methods[request["do"]](*request.get("args", []))
+        result = await methods[request["do"]](*request["args"])
     except Exception as error:
         traceback.print_exc()
         say(reply=request["id"], error=f"{type(error).__name__}: {error}")
@@ -103,5 +207,16 @@ async def _answer(gatherer, request):
         say(reply=request["id"], result=result, time=time.time())
 
 
+async def _end_jobs(gatherer: Gatherer, config: Config) -> None:
+    """Close all workers, and those that register late, until no job is left on this machine."""
+    jobs = Path(config["jobs"])
+    deadline = time.monotonic() + max(GONE, config["grace"])
+    while True:
+        await gatherer.close_workers(config["grace"])
+        if time.monotonic() > deadline or not any(jobs.glob("*/")):
+            return
+        await asyncio.sleep(POLL)
+
+
 if __name__ == "__main__":
-    main(os.path.abspath(sys.argv[1]))
+    main(sys.argv[1])

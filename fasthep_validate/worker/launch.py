@@ -94,7 +94,7 @@ def reach(host: str, port: int, directory: Path) -> str:
         raise Refused("name-unresolved", str(error)) from error
     except ConnectionRefusedError as error:
         raise Refused("refused", str(error)) from error
-    except (TimeoutError, socket.timeout) as error:  # noqa: UP041 - two classes until Python 3.10
+    except (TimeoutError, socket.timeout) as error:  # two classes in Python 3.9
         raise Refused("timed-out", str(error)) from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError) as error:
         raise Refused("tls-failed", str(error)) from error
@@ -177,7 +177,7 @@ def main(argv: list[str]) -> int:
 
 
 # The child of a nanny imports this file as __mp_main__ before it imports distributed.
-if __name__ in {"__main__"}:
+if __name__ in {"__main__", "__mp_main__"}:
     isolate_dask(HERE / "dask.yaml")
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

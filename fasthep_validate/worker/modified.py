@@ -1,17 +1,49 @@
 """Runs a task with execution modifiers around it, on the worker.
 
-FAST-HEP's contract: a modifier is made once with its parameters and may define ``before_node(node=,
-inputs=, ctx=)``, ``after_node(node=, inputs=, outputs=, ctx=)`` and ``on_node_error(node=, inputs=, ctx=,
-exc=)``. ``before_node`` runs in the order given, the other two in reverse; each may change ``inputs`` in
-place and record what it did under ``ctx["execution_modifier_metadata"]``.
+FAST-HEP's contract, as fasthep-flow 2026.10.1 has it: a modifier is a class that is made with its
+parameters, or an object that is there already. It defines at least one of ``before_node(node=, inputs=,
+ctx=)``, ``around_node(node=, inputs=, ctx=)`` (a context manager), ``after_node(node=, inputs=, outputs=,
+ctx=)`` and ``on_node_error(node=, inputs=, ctx=, exc=)``. The first two are called in the order given, the
+others in reverse. Each may change ``inputs`` in place, finds its parameters in ``ctx`` as well, and records
+what it did under ``ctx["execution_modifier_metadata"]``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib
 import sys
 import types
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypedDict
+
+    class Spec(TypedDict):
+        """A modifier as it travels.
+
+        Attributes:
+            name: its registered name.
+            impl: ``module:Class``.
+            source: text of the module when it travels too: the worker environment then needs no
+                package of ours.
+            params: parameters of the class.
+        """
+
+        name: str
+        impl: str
+        source: str | None
+        params: dict[str, Any]
+
+
+EVENTS = ("before_node", "around_node", "after_node", "on_node_error")
+
+
+class ModifierError(RuntimeError):
+    """A modifier could not be made, or failed around a task."""
 
 
 @dataclass(frozen=True)
@@ -21,58 +53,116 @@ class Node:
     id: str
 
 
-def load(spec):
-    """Make the modifier of ``{"name", "impl", "source", "params"}``.
+@dataclass(frozen=True)
+class Modifier:
+    """A modifier that is ready, with its name and parameters."""
 
-    ``source``, where given, is the text of the module: it travels with the task, so that the worker
-    environment needs no package of ours.
+    name: str
+    params: dict[str, Any]
+    hook: Any
+
+    def tell(self, event: str, **facts: Any) -> Any:
+        """Call its method for an event, if it has one.
+
+        Raises:
+            ModifierError: the method failed.
+        """
+        method = getattr(self.hook, event, None)
+        if method is None:
+            return None
+        facts["ctx"].update(self.params)
+        try:
+            return method(**facts)
+        except Exception as error:
+            raise ModifierError(
+                f"{self.name}: {event} of task '{facts['node'].id}' failed: {_words(error)}"
+            ) from error
+
+
+def load(spec: Spec) -> Modifier:
+    """Make a modifier.
+
+    Raises:
+        ModifierError: its module or class is not there, takes other parameters, or is no modifier.
     """
-    module_name, _, class_name = spec["impl"].partition(":")
-    module = _shipped(module_name, spec["source"]) if spec.get("source") else importlib.import_module(module_name)
-    return getattr(module, class_name)(**spec.get("params", {}))
+    name, params = spec["name"], dict(spec["params"])
+    module_name, _, attribute = spec["impl"].partition(":")
+    try:
+        source = spec["source"]
+        module = importlib.import_module(module_name) if source is None else _shipped(module_name, source)
+        made = getattr(module, attribute)
+        hook = made(**params) if isinstance(made, type) else made
+    except Exception as error:
+        raise ModifierError(f"{name}: {spec['impl']} cannot be made: {_words(error)}") from error
+    if not any(callable(getattr(hook, event, None)) for event in EVENTS):
+        raise ModifierError(f"{name}: {spec['impl']} is no modifier: it has none of {', '.join(EVENTS)}")
+    return Modifier(name, params, hook)
 
 
-def _shipped(name, source):
-    """The module of a text, made once a process."""
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__fasthep_source__", None) in (None, source):
-        return known
-    module = types.ModuleType(name)
-    module.__fasthep_source__ = source
-    exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - the user's own modifier
-    sys.modules[name] = module
+def _shipped(name: str, source: str) -> types.ModuleType:
+    """The module of a text, made once a process.
+
+    Its name in ``sys.modules`` is its own: another text, or a module of the environment, may have ``name``.
+    """
+    key = f"{name}_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+    if key in sys.modules:
+        return sys.modules[key]
+    module = types.ModuleType(key)
+    code = compile(source, f"<{name}>", "exec")
+    sys.modules[key] = module  # dataclasses look their module up while it is being made
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - the user's own modifier
+    except BaseException:
+        del sys.modules[key]
+        raise
     return module
 
 
-def run(function, inputs, *, node_id, specs, ctx=None):
+def run(
+    function: Callable[..., Any],
+    inputs: dict[str, Any],
+    *,
+    node_id: str,
+    specs: Sequence[Spec],
+    ctx: dict[str, Any] | None = None,
+) -> tuple[Any, dict[str, Any]]:
     """Call ``function(**inputs)`` with the modifiers around it.
 
     Args:
         function: the task.
         inputs: its keyword arguments; modifiers may replace them.
         node_id: the task's name, for modifiers and messages.
-        specs: modifiers in their order, as :func:`load` takes them.
+        specs: modifiers in their order.
         ctx: context to record in; a fresh one if not given.
 
     Returns:
         ``(result, ctx)``.
+
+    Raises:
+        ModifierError: a modifier could not be made, or failed. What the task raises is passed on.
     """
     ctx = {} if ctx is None else ctx
     ctx.setdefault("execution_modifier_metadata", {})
-    node = Node(node_id)
     modifiers = [load(spec) for spec in specs]
+    facts = {"node": Node(node_id), "inputs": inputs, "ctx": ctx}
     try:
-        _tell(modifiers, "before_node", node=node, inputs=inputs, ctx=ctx)
-        outputs = function(**inputs)
-        _tell(modifiers[::-1], "after_node", node=node, inputs=inputs, outputs=outputs, ctx=ctx)
+        with contextlib.ExitStack() as around:
+            for modifier in modifiers:
+                context = modifier.tell("around_node", **facts)
+                if context is not None:
+                    around.enter_context(context)
+            for modifier in modifiers:
+                modifier.tell("before_node", **facts)
+            outputs = function(**inputs)
+            for modifier in reversed(modifiers):
+                modifier.tell("after_node", outputs=outputs, **facts)
     except Exception as error:
-        _tell(modifiers[::-1], "on_node_error", node=node, inputs=inputs, ctx=ctx, exc=error)
+        with contextlib.suppress(ModifierError):  # must not hide what went wrong first
+            for modifier in reversed(modifiers):
+                modifier.tell("on_node_error", exc=error, **facts)
         raise
     return outputs, ctx
 
 
-def _tell(modifiers, event, **facts):
-    for modifier in modifiers:
-        method = getattr(modifier, event, None)
-        if method is not None:
-            method(**facts)
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -35,18 +35,16 @@ def path_pattern(paths: Iterable[bytes]) -> re.Pattern[bytes]:
     Of two paths that start alike, the longer one is found.
     """
     words = b"|".join(re.escape(path) for path in sorted(paths, key=len, reverse=True))
-    before = rb"(?:(?<![\w.~\x80-\xff-])|(?<=-[A-Za-z])|(?<=\\[nrt]))"
+    before = rb"(?:(?<![\w.~\x80-\xff-])|(?<=-[A-Za-z])|(?<=\\[nrt])|(?<=[\s'\"=:,]\.))"
     after = rb"(?![\w~\x80-\xff-]|\.\w)"
     return re.compile(before + b"(" + words + b")" + after)
 
 
 def targets(root: str, relocations: list[dict[str, str]]) -> dict[bytes, bytes]:
-    """Old path -> new path; the tree itself stays as it is, so that a second run finds nothing to do."""
-    new = {
-        os.fsencode(item["old"]): os.fsencode(posixpath.join(root, item["new"]).rstrip("/"))
-        for item in relocations
-    }
-    return {os.fsencode(root): os.fsencode(root), **new}
+    """Old path -> new path; new paths stay as they are, so that a second run finds nothing to do."""
+    pairs = [(item["old"], posixpath.join(root, item["new"]).rstrip("/")) for item in relocations]
+    settled = {os.fsencode(path): os.fsencode(path) for path in (root, *(new for _, new in pairs))}
+    return {**settled, **{os.fsencode(old): os.fsencode(new) for old, new in pairs}}
 
 
 def replace_text(data: bytes, new: Mapping[bytes, bytes]) -> bytes:
@@ -179,7 +177,7 @@ def relocate(root: Path) -> None:
         fix_venv(root, manifest)
     except OSError as error:
         raise RelocationError(f"{root / name}: {error.strerror}") from error
-    except (ValueError, KeyError, RelocationError) as error:
+    except (ValueError, KeyError, TypeError, RelocationError) as error:
         raise RelocationError(f"{root / name}: {error}") from error
 
 

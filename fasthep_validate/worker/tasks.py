@@ -13,6 +13,16 @@ import socket
 import sys
 import time
 from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import ModuleType
+
+    from fasthep_validate.worker.modified import Spec
+
+    Facts = dict[str, object]
 
 # What has to be the same on both ends: protocol, serialisation and compression of Dask's messages.
 STACK = (
@@ -21,12 +31,12 @@ STACK = (
 )  # fmt: skip
 
 
-def describe():
+def describe() -> Facts:
     """Who and where this process is."""
     return {"hostname": socket.gethostname(), "pid": os.getpid(), "prefix": sys.prefix, "time": time.time()}
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of Python and of the installed distributions of :data:`STACK`."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in STACK:
@@ -37,7 +47,7 @@ def versions():
     return found
 
 
-def provenance(node_libraries):
+def provenance(node_libraries: Sequence[str]) -> Facts:
     """Where modules and shared libraries of this process came from.
 
     Args:
@@ -55,35 +65,35 @@ def provenance(node_libraries):
     return {"root": root, "modules": len(modules), "libraries": len(libraries), "outside": outside}
 
 
-def _module_files():
+def _module_files() -> list[str]:
     """Real paths of all modules with a file, the job's own scripts aside."""
-    job = os.path.realpath(os.environ.get("FASTHEP_VALIDATE_JOB") or os.getcwd())
+    job = os.path.realpath(os.environ.get("FASTHEP_VALIDATE_JOB") or Path.cwd())
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     paths = {os.path.realpath(file) for file in files if file}
-    return sorted(path for path in paths if os.path.dirname(path) != job)
+    return sorted(path for path in paths if str(Path(path).parent) != job)
 
 
-def _mapped_libraries():
+def _mapped_libraries() -> list[str]:
     """Real paths of the shared objects that are mapped into this process."""
     found = set()
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
+    with Path("/proc/self/maps").open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             fields = line.rstrip("\n").split(maxsplit=5)
-            if len(fields) == 6 and ".so" in os.path.basename(fields[5]):
+            if len(fields) == 6 and ".so" in Path(fields[5]).name:
                 found.add(os.path.realpath(fields[5]))
     return sorted(found)
 
 
-def _is_nodes(path, patterns):
-    name = os.path.basename(path)
+def _is_nodes(path: str, patterns: Iterable[str]) -> bool:
+    name = Path(path).name
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
-def _below(path, root):
+def _below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def listeners():
+def listeners() -> list[tuple[str, int]]:
     """TCP ports that this process listens on, as ``(ip, port)``."""
     import psutil
 
@@ -92,22 +102,22 @@ def listeners():
     return sorted({(c.laddr.ip, c.laddr.port) for c in ask(kind="tcp") if c.status == psutil.CONN_LISTEN})
 
 
-def block(size, seed):
+def block(size: int, seed: str) -> bytes:
     """Bytes that nobody can guess: ``size`` of them, made from ``seed``."""
     return hashlib.shake_128(seed.encode()).digest(size)
 
 
-def digest(data):
+def digest(data: bytes) -> str:
     """SHA-256 of a block that was fetched from another worker."""
     return hashlib.sha256(data).hexdigest()
 
 
-def add(stream):
+def add(stream: Mapping[str, Any]) -> Any:
     """The task that modifiers are tried around: a sum over a small stream of numbers."""
     return sum(stream["values"])
 
 
-def modified(module, inputs, specs):
+def modified(module: ModuleType, inputs: dict[str, Any], specs: Sequence[Spec]) -> Facts:
     """Run :func:`add` with modifiers around it and say what happened; ``module`` is ``modified.py``."""
     facts = describe()
     try:

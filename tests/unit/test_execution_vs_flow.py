@@ -186,7 +186,7 @@ def assert_same_meaning(result: ExecutionConfig, theirs: dict[str, Any], block: 
     assert [(item.name, item.params) for item in result.modifiers] == [(m.name, m.params) for m in modifiers]
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(blocks(wild=False))
 def test_what_fasthep_documents_has_the_same_meaning(block: dict[str, Any]) -> None:
     theirs = flow(block)
@@ -194,7 +194,7 @@ def test_what_fasthep_documents_has_the_same_meaning(block: dict[str, Any]) -> N
     assert_same_meaning(ours(block), theirs, block)
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=250, deadline=None, database=None)
 @given(blocks(wild=True))
 def test_what_is_refused_here_alone_is_documented(block: dict[str, Any]) -> None:
     theirs = flow(block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import jsonschema
 import pytest
@@ -18,7 +19,9 @@ from fasthep_validate.models.execution import ModifierSource
 from fasthep_validate.models.profile import SiteProfile
 from fasthep_validate.profiles import Overrides, find_sites, load_site, parse_overrides, profile_schema
 
-TRACE = {"fasthep.trace": ModifierSource(name="fasthep.trace", impl="trace:Trace", source="class Trace: ...\n")}
+TRACE = {
+    "fasthep.trace": ModifierSource(name="fasthep.trace", impl="trace:Trace", source="class Trace: ...\n")
+}
 POOL = "execution: {pools: {default: {resources: default, workers: 1}}}\n"
 
 
@@ -76,13 +79,13 @@ def test_bundled_profiles_follow_the_schema(path: Path) -> None:
 
 
 def test_every_key_of_the_schema_is_described() -> None:
-    schema = profile_schema()
-    models = [schema, *schema["$defs"].values()]  # type: ignore[misc, union-attr]
+    schema: Any = profile_schema()
+    models = [schema, *schema["$defs"].values()]
     bare = [
-        f"{model['title']}.{key}"  # type: ignore[index, call-overload]
+        f"{model['title']}.{key}"
         for model in models
-        for key, value in model.get("properties", {}).items()  # type: ignore[union-attr, call-overload]
-        if "description" not in value
+        for key, value in model.get("properties", {}).items()
+        if not {"description", "$ref"} & set(value)
     ]
     assert bare == []
 
@@ -161,13 +164,16 @@ def test_a_file_without_permission() -> None:
 
 
 def test_extends_merges_over_another_profile() -> None:
-    write("site_profiles/base.yaml", """
+    write(
+        "site_profiles/base.yaml",
+        """
         description: base
         execution:
           resources: {default: {cpus: 2, memory: 1 GB}}
           pools: {default: {resources: default, workers: 2}, big: {resources: default, workers: 9}}
         timeouts: {probe: 7}
-    """)
+    """,
+    )
     site = load("""
         extends: base
         execution:
@@ -204,7 +210,9 @@ def test_profiles_that_extend_each_other() -> None:
     assert mistakes("extends: ./p.yaml") == [
         "p.yaml:1: './p.yaml' extends itself. Remove 'extends' from one of the files."
     ]
-    assert mistakes("\nextends: lcal") == ["p.yaml:2: no site 'lcal'. Did you mean 'local'? Known: a, b, local."]
+    assert mistakes("\nextends: lcal") == [
+        "p.yaml:2: no site 'lcal'. Did you mean 'local'? Known: a, b, local."
+    ]
 
 
 # --- modifiers of the profile
@@ -237,8 +245,10 @@ def test_sources_that_cannot_travel() -> None:
         f"{here}/bad.py:1: not valid Python: invalid syntax",
         f"{here}/bad.py:1: not valid Python: invalid syntax",
         f"p.yaml:3: {here}/gone.py: cannot be read: No such file or directory",
-        "p.yaml:5: execution_modifiers.deep.impl: module 'lab.mine' is in a package, and only a single file can "
-        "travel. Give the module a plain name.",
+        (
+            "p.yaml:5: execution_modifiers.deep.impl: module 'lab.mine' is in a package, and only a single file can "
+            "travel. Give the module a plain name."
+        ),
     ]
 
 
@@ -294,12 +304,12 @@ def test_settings_are_yaml_at_dotted_keys() -> None:
             "--set pools.default.workers=0: execution.pools.default.workers: expected 1 or more, got 0",
         ]),
         ([], ["profiles=["], [
-            "--set profiles=[: broken YAML: expected the node content, but found '<stream end>', while parsing a "
-            "flow node",
+            ("--set profiles=[: broken YAML: expected the node content, but found '<stream end>', while parsing a "
+            "flow node"),
         ]),
         (["default=0"], [], [
-            "p.yaml:1: execution.pools: no pool, so there is nothing to start. Write "
-            "'pools: {default: {resources: default, workers: 2}}' or give --pool default=2.",
+            ("p.yaml:1: execution.pools: no pool, so there is nothing to start. Write "
+            "'pools: {default: {resources: default, workers: 2}}' or give --pool default=2."),
         ]),
     ],
 )  # fmt: skip
@@ -344,7 +354,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
         timeouts: {death: soon}
         checks:
           known: [{check: a.b, reason: "", until: tomorrow}]
-        network: {worker_ports: 2:1}
+        network: {worker_ports: "2:1"}
     """)
     assert said == [
         "p.yaml:1: site: 'my site' cannot be a name. Use letters, digits and '_.-', starting with a letter or digit.",
@@ -362,8 +372,10 @@ def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
         "p.yaml:12: execution.pools.b.workers: no number of workers. Write 'workers: 1' or more.",
         "p.yaml:13: execution.pools.c.resources.gpus: expected 0 or more, got -1",
         "p.yaml:13: execution.pools.c.workers: expected a whole number, got 2.5",
-        "p.yaml:13: execution.pools.c.config.queue: not supported: it is for a batch system, and strategy 'local' "
-        "has none",
+        (
+            "p.yaml:13: execution.pools.c.config.queue: not supported: it is for a batch system, and strategy 'local' "
+            "has none"
+        ),
         "p.yaml:14: execution.pools.d: expected a mapping, got [1]",
         "p.yaml:15: execution.pools.e.worker: unknown key. Did you mean 'workers'?",
         "p.yaml:20: execution.modifiers[1]: expected a mapping, got 5",
@@ -372,21 +384,21 @@ def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
         "p.yaml:21: timeouts.death: expected something like '2 min' or a number of seconds, got 'soon'",
         "p.yaml:23: checks.known[0].reason: expected text, got an empty one",
         "p.yaml:23: checks.known[0].until: expected a date like 2027-01-31, got 'tomorrow'",
-        "p.yaml:24: network.worker_ports: expected a range of ports like '10000:10100', got 121",
+        "p.yaml:24: network.worker_ports: expected ports from 1 to 65535, the lower one first, got '2:1'",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [1\nb: 2\n", "p.yaml:2:1: broken YAML: expected ',' or ']', but got '<scalar>', while parsing a flow sequence"),
+        ("a: [1\nb: 2\n", "p.yaml:2:2: broken YAML: expected ',' or ']', but got ':', while parsing a flow sequence"),
         ("a: 1\n\tb: 2\n", "p.yaml:2:1: broken YAML: found character '\\t' that cannot start any token, while scanning for the next token"),
         ("a: \x01\n", "p.yaml:1: broken YAML: character U+0001 is not allowed"),
         ("a: *b\n", "p.yaml:1:4: broken YAML: found undefined alias 'b'"),
         ("a: &b [*b]\n", "p.yaml:1:4: broken YAML: found an alias inside of what it stands for"),
         ("a: 1\n---\nb: 1\n", "p.yaml:2:1: broken YAML: but found another document, expected a single document in the stream"),
         ("a: !!python/object:os.system x\n", "p.yaml:1:4: broken YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:os.system'"),
-        ("a: 2027-13-01\n", "p.yaml:1: broken YAML: month must be in 1..12, got '2027-13-01'"),
+        ("a: 2027-13-01\n", "p.yaml:1:4: broken YAML: month must be in 1..12"),
     ],
 )  # fmt: skip
 def test_broken_yaml_is_one_mistake(text: str, said: str) -> None:
@@ -395,14 +407,16 @@ def test_broken_yaml_is_one_mistake(text: str, said: str) -> None:
 
 
 def test_keys_that_yaml_takes_for_something_else() -> None:
-    said = mistakes("execution:\n  pools:\n    1: {resources: default, workers: 1}\n    on: {resources: default, workers: 1}\n")
+    said = mistakes(
+        "execution:\n  pools:\n    1: {resources: default, workers: 1}\n    on: {resources: default, workers: 1}\n"
+    )
     assert said == [
         "p.yaml:3: the key 1 is not text. Put it in quotes.",
         "p.yaml:4: the key on is not text. Put it in quotes.",
     ]
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(

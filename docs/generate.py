@@ -9,6 +9,7 @@ import ast
 import inspect
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from fasthep_validate.models.report import CheckInfo
+
+
+ROOT = Path(__file__).parents[1]
 
 
 class Section(NamedTuple):
@@ -118,12 +122,25 @@ def command_line() -> str:
     return "\n".join(_help(context.command_path, context.get_help()) for context in (outer, *inner))
 
 
+def layers() -> str:
+    """The layers that import-linter holds, with what each module says of itself."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = pyproject["tool"]["importlinter"]["contracts"][0]
+    modules = (
+        (str(level), name) for level, layer in enumerate(contract["layers"], 1) for name in layer.split(" | ")
+    )
+    return table(
+        ("layer", "module", "what it is"), ((level, f"`{name}`", _sentence(name)) for level, name in modules)
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "profile-keys.md": profile_keys,
     "checks.md": checks,
     "causes.md": causes.reference,
     "exit-codes.md": exit_codes,
     "command-line.md": command_line,
+    "layers.md": layers,
 }
 
 
@@ -225,6 +242,14 @@ def _markdown(text: str) -> str:
 
 def _help(title: str, text: str) -> str:
     return f"## `{title}`\n\n```text\n{text}\n```\n"
+
+
+def _sentence(module: str) -> str:
+    """First line of a module's docstring; the module is not imported."""
+    path = bundled.PACKAGE / module
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return _markdown(docstring.partition("\n\n")[0].replace("\n", " "))
 
 
 def _errors() -> Iterator[type[errors.FasthepValidateError]]:

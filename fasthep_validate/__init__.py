@@ -27,7 +27,7 @@ _HOMES = {
 }
 
 # In a checkout the checks lie beside the package: `fasthep_validate.checks` is found there as in a wheel.
-if not Path(__path__[0], "checks").is_dir():
+if not Path(__path__[0], "checks", "__init__.py").is_file():
     __path__.append(str(Path(__path__[0]).parent))
 
 

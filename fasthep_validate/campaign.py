@@ -175,8 +175,22 @@ class Campaign:
     def _probe_submit_host(self, packed: PackedEnv) -> NodeProbe | None:
         """Run the workers' probe here, with the same environment: what they are compared with."""
         home = self.folder.jobs / "submit"
-        home.mkdir(exist_ok=True)
-        config = {
+        settings, result = home / "probe.json.in", home / "probe.json"
+        argv: list[str | Path] = [packed.submit_python, bundled.worker_file("probe.py"), settings, result]
+        limit = 4 * self.site.execution.timeouts.probe
+        try:
+            home.mkdir(exist_ok=True)
+            write_text(settings, json.dumps(self._probe_settings(packed, home), indent=2) + "\n")
+            done = process.run(argv, timeout=limit, env=submit_environment(), cwd=home)
+            return NodeProbe.model_validate_json(result.read_bytes())
+        except FileNotFoundError:
+            self.progress.step(f"the probe of the submit host failed: {done.stderr.strip()[-200:]}")
+        except (OSError, ValueError) as error:
+            self.progress.step(f"the probe of the submit host failed: {error}")
+        return None
+
+    def _probe_settings(self, packed: PackedEnv, home: Path) -> dict[str, object]:
+        return {
             "root": packed.submit_prefix,
             "relocations": [],
             "text_files": [],
@@ -186,16 +200,6 @@ class Campaign:
             "scratch": str(home),
             "timeout": self.site.execution.timeouts.probe,
         }
-        write_text(home / "probe.json.in", json.dumps(config, indent=2) + "\n")
-        argv: Sequence[str | Path] = [
-            packed.submit_python, bundled.worker_file("probe.py"), home / "probe.json.in", home / "probe.json",
-        ]  # fmt: skip
-        limit = 4 * self.site.execution.timeouts.probe
-        done = process.run(argv, timeout=limit, env=submit_environment(), cwd=home)
-        if not done.ok:
-            self.progress.step(f"the probe of the submit host failed: {done.stderr.strip()[-200:]}")
-            return None
-        return NodeProbe.model_validate_json((home / "probe.json").read_bytes())
 
 
 def dry_run(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[JobSpec, ...]:

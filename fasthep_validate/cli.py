@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import traceback
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -169,7 +170,7 @@ def judge(
     paths = _check_paths(add_checks or [])
     _must_select(check or [], paths)
     recorder = Recorder(site, folder, rejudged(folder))
-    judge_run(folder, recorder, paths=paths, patterns=check or [], close=lambda: None)
+    judge_run(folder, recorder, paths=paths, patterns=check or [])
     report = recorder.finish()
     _print_report(report, Display(as_json, no_color, verbose))
     raise typer.Exit(JudgeError.exit_code if report.exit_code is None else report.exit_code)
@@ -237,9 +238,18 @@ def _run(
             error = failure
         except KeyboardInterrupt:
             error = Interrupted(stopped.signum)
+        except Exception as bug:  # noqa: BLE001 - a bug of ours must not lose what the run has found
+            error = _internal(bug, recorder.results / "traceback.txt")
         finally:
             campaign.close()
         return recorder.finish(error)
+
+
+def _internal(bug: Exception, log: Path) -> FasthepValidateError:
+    """A bug as one sentence; the traceback is kept for whoever mends it."""
+    log.write_text("".join(traceback.format_exception(bug)), encoding="utf-8")
+    what = f"internal error: {type(bug).__name__}: {bug}".splitlines()[0]
+    return FasthepValidateError(f"{what}. Please report it, with {log}.")
 
 
 def _dry_run(profile: SiteProfile, display: Display) -> None:
@@ -303,7 +313,7 @@ def _collect(paths: Sequence[Path]) -> Mapping[str, CheckInfo]:
 
 def _must_select(patterns: Sequence[str], paths: Sequence[Path]) -> None:
     """Refuse patterns that select nothing before anything is started."""
-    from fasthep_validate.judging import fits
+    from fasthep_validate.collecting import fits
 
     if not patterns and len(paths) == 1:
         return
@@ -349,3 +359,7 @@ def main() -> None:
     except FasthepValidateError as error:
         _complain(str(error))
         sys.exit(error.code if isinstance(error, Interrupted) else error.exit_code)
+    except Exception as bug:  # noqa: BLE001 - never a traceback for the user
+        with tempfile.NamedTemporaryFile("w", prefix="fasthep-validate-", suffix=".txt", delete=False) as log:
+            _complain(str(_internal(bug, Path(log.name))))
+        sys.exit(FasthepValidateError.exit_code)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fasthep_validate.batch import BATCHES
 from fasthep_validate.connection import Connection, connect
-from fasthep_validate.credentials.run_tls import make_run_tls
+from fasthep_validate.credentials.run_tls import RunTls, make_run_tls
 from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
@@ -57,9 +57,7 @@ class Cluster:
         self._final: dict[str, JobStatus] = {}
         self._client: Client | None = None
         self._hub: Hub | None = None
-        # Private: it holds the keys of the run. mkdtemp makes it 0700.
-        self._private = Path(tempfile.mkdtemp(prefix="fasthep-validate-"))
-        self._tls = make_run_tls(self._private)
+        self._private, self._tls = _private_folder()
         way = BATCHES[execution.strategy]
         self._scratch = self._private / "jobs"
         self._scratch.mkdir()
@@ -279,6 +277,17 @@ class Cluster:
         """Seconds for a request, if no worker answers any question: only a hub that hangs takes longer."""
         rounds = 1 + len(self.registered) // AT_ONCE
         return 60.0 + 6 * rounds * self.execution.timeouts.probe
+
+
+def _private_folder() -> tuple[Path, RunTls]:
+    """A folder that only the owner can read (mode 0700), with the keys of the run in it."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="fasthep-validate-"))
+        return folder, make_run_tls(folder)
+    except OSError as error:
+        what = f"no place for the run's certificates and jobs: {error.strerror} ({error.filename})"
+        hint = "Make room there, or point TMPDIR at another filesystem."
+        raise SubmitError(f"TMPDIR: {what}. {hint}") from error
 
 
 def submit_environment() -> dict[str, str]:

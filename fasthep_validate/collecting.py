@@ -18,7 +18,7 @@ from fasthep_validate.models.report import CheckInfo
 from fasthep_validate.outcomes import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MARKER = "fasthep"
 CLIENT = "fasthep_client"
 FIXTURES = ("worker", "run", CLIENT)
-FIXTURES_HOME = "fasthep_validate.judging"
+FIXTURES_HOME = "fasthep_validate.fixtures"
 
 
 def is_check(item: pytest.Item) -> bool:
@@ -112,10 +112,14 @@ def fits(identity: str, patterns: Sequence[str]) -> bool:
 
 
 class Bundled:
-    """Imports our checks as ``fasthep_validate.checks.…``, whatever the import mode.
+    """Imports our checks as ``fasthep_validate.checks.…``, whatever the import mode, with our fixtures.
 
-    pytest would name them after their folder, and a user has a folder ``checks`` of his own.
+    pytest would name them after their folder, and a user has a folder ``checks`` of his own; and it would
+    give them a fixture ``run`` of the user's ``conftest.py``.
     """
+
+    def __init__(self, fixtures: Mapping[str, object]) -> None:
+        self._fixtures = fixtures
 
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Take our folder for a plain one: there is nothing in its ``__init__.py`` to import."""
@@ -124,19 +128,30 @@ class Bundled:
         folder: pytest.Dir = pytest.Dir.from_parent(parent, path=path)
         return folder
 
-    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    def pytest_pycollect_makemodule(
+        self, module_path: Path, parent: pytest.Collector
+    ) -> pytest.Module | None:
         """Collect our files with an import of our own."""
         if not is_bundled(module_path):
             return None
         module: BundledModule = BundledModule.from_parent(parent, path=module_path)
+        module.fixtures = self._fixtures
         return module
 
 
 class BundledModule(pytest.Module):
-    """A file of checks that comes with the package."""
+    """A file of checks that comes with the package.
+
+    Attributes:
+        fixtures: our fixtures by name; in the module itself no ``conftest.py`` can hide them.
+    """
+
+    fixtures: Mapping[str, object]
 
     def _getobj(self) -> ModuleType:
-        return import_module(f"{__package__}.checks.{self.path.stem}")
+        module = import_module(f"{__package__}.checks.{self.path.stem}")
+        vars(module).update(self.fixtures)
+        return module
 
 
 class AllAreChecks:

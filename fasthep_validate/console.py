@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console
-    from rich.live import Live
     from rich.table import Table
 
     from fasthep_validate.models.event import Event, EventState
@@ -42,9 +41,8 @@ class PlainLines:
 class LiveTable:
     """A row a worker that shows the phase it is in; the steps of the run scroll by above."""
 
-    def __init__(self, console: Console, live: Live) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = live
         self._started = time.monotonic()
         self._rows: dict[str, Event] = {}
         self._since: dict[str, float] = {}
@@ -61,13 +59,13 @@ class LiveTable:
             )
         self._rows[event.worker] = event
         self._since.setdefault(event.worker, time.monotonic())
-        self._live.update(self._table())
 
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """The rows as they are now; asked for several times a second, so that the seconds run."""
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
-        for worker, event in self._rows.items():
+        for worker, event in list(self._rows.items()):
             style = {"fail": "red", "end": "green"}.get(event.state, "yellow")
             table.add_row(
                 worker, f"[{style}]{event.phase} {MARKS[event.state]}[/]", self._seconds(self._since[worker])
@@ -89,7 +87,8 @@ def progress(*, colour: bool, quiet: bool = False) -> Iterator[Progress]:
         from rich.live import Live
 
         console = Console(stderr=True, no_color=not colour)
-        with Live(console=console, transient=True, refresh_per_second=8) as live:
-            yield LiveTable(console, live)
+        shown = LiveTable(console)
+        with Live(get_renderable=shown.table, console=console, transient=True, refresh_per_second=4):
+            yield shown
     else:
         yield PlainLines()

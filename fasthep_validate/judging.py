@@ -1,235 +1,76 @@
-"""Checks under pytest: fixtures that read evidence, and outcomes that become results.
-
-* :class:`Checks` runs where tests run (in each worker process of pytest-xdist): fixtures and outcomes.
-* :class:`Record` runs where the report is written (never in a worker process of pytest-xdist).
-"""
+"""Runs the checks over a run folder, in this process: what the command does with pytest."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from fnmatch import fnmatchcase
+import os
+import shlex
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.causes import explain
-from fasthep_validate.connection import Connection, connect
+from fasthep_validate import bundled
+from fasthep_validate.collecting import AllAreChecks, Catalogue, Selection
 from fasthep_validate.errors import JudgeError
+from fasthep_validate.fixtures import Checks, CloseAfterLive, Record
 from fasthep_validate.models.execution import ExecutionConfig
-from fasthep_validate.models.report import CheckInfo, CheckResult
-from fasthep_validate.outcomes import check_id, describe, finding
 from fasthep_validate.store import RunFolder, read_model
-from fasthep_validate.view import Run, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from distributed import Client
-
-    from fasthep_validate.models.report import Cause
+    from fasthep_validate.models.report import CheckInfo
     from fasthep_validate.recorder import Recorder
 
-PROPERTY = "fasthep_check"
-FIXTURES = {"worker", "run", "fasthep_client"}
-LIVE = "fasthep_client"
 
-
-def is_check(item: pytest.Item) -> bool:
-    """Whether a test judges a site: it uses one of our fixtures."""
-    return bool(FIXTURES & set(getattr(item, "fixturenames", ())))
-
-
-def is_live(item: pytest.Item) -> bool:
-    """Whether a check needs the pools to be open."""
-    return LIVE in getattr(item, "fixturenames", ())
-
-
-def info(item: pytest.Function) -> CheckInfo:
-    """What is known of a check before it runs."""
-    marker = item.get_closest_marker("fasthep")
-    claim, remedy = describe(item.function)
-    identity = check_id(item.function)
-    return CheckInfo(
-        id=identity,
-        family=identity.partition(".")[0],
-        claim=claim,
-        remedy=remedy,
-        file=item.path.name,
-        required=bool(marker.kwargs.get("required", True)) if marker else True,
-    )
-
-
-class Checks:
-    """Fixtures over a run folder, and the outcome of every check."""
-
-    def __init__(self, workers: Sequence[str], folder: Callable[[], Path]) -> None:
-        """Make the fixtures.
-
-        Args:
-            workers: planned workers; tests are parametrised over them before any has come.
-            folder: gives the run folder, once there is one.
-        """
-        self._workers = tuple(workers)
-        self._folder = folder
-        self._run: Run | None = None
-
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """A check of a worker is a check of every planned one, whether it has come or not."""
-        if "worker" in metafunc.fixturenames:
-            metafunc.parametrize("worker", self._workers, indirect=True)
-
-    @pytest.fixture
-    def worker(self, run: Run, request: pytest.FixtureRequest) -> Worker:
-        """Evidence of one planned worker."""
-        return run.workers[request.param]
-
-    @pytest.fixture
-    def run(self) -> Run:
-        """Evidence of the whole run."""
-        if self._run is None:
-            self._run = Run.load(self._folder())
-        return self._run
-
-    def forget(self) -> None:
-        """Read the evidence again for the next check: closing the pools has added to it."""
-        self._run = None
-
-    @pytest.fixture(scope="session")
-    def fasthep_client(self) -> Iterator[Client]:
-        """A Dask client on the open pools.
-
-        It is left to end with the pools: they are closed before this fixture would be.
-        """
-        path = self._folder() / "connection.json"
-        if not path.exists():
-            pytest.skip("the pools are not open: stored evidence is judged")
-        client = connect(read_model(path, Connection))
-        yield client
-        with suppress(OSError, TimeoutError):
-            client.close(timeout=2)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Turn the end of a check into a result that travels with pytest's report."""
-        report = yield
-        ended = call.when == "call" or (call.when == "setup" and call.excinfo is not None)
-        if ended and isinstance(item, pytest.Function) and is_check(item):
-            result = self._result(item, call)
-            report.user_properties.append((PROPERTY, result.model_dump_json()))
-        return report
-
-    def _result(self, item: pytest.Function, call: pytest.CallInfo[None]) -> CheckResult:
-        check = info(item)
-        found = finding(call.excinfo.value if call.excinfo else None)
-        worker = str(item.callspec.params.get("worker", "")) if hasattr(item, "callspec") else ""
-        failed = found.outcome == "fail"
-        cause = self._cause(worker) if failed and check.family == "worker_start" else None
-        return CheckResult(
-            id=check.id,
-            family=check.family,
-            worker=worker,
-            outcome=found.outcome if check.required or not failed else "warn",
-            required=check.required,
-            claim=check.claim,
-            message=found.message,
-            remedy=(cause.remedy if cause else check.remedy) if found.outcome in {"fail", "warn"} else "",
-            seconds=round(call.duration, 4),
-            evidence=(f"evidence/{worker}.json", f"events/{worker}.jsonl")
-            if worker
-            else ("evidence/submit.json",),
-            blocked_by=found.blocked_by,
-            nodeid=item.nodeid,
-            cause=cause,
-        )
-
-    def _cause(self, worker: str) -> Cause | None:
-        return explain(self._run.workers[worker].evidence) if self._run and worker else None
-
-
-class Selection:
-    """Keeps the checks whose id fits a pattern, and puts live ones first: the pools close after them."""
-
-    def __init__(self, patterns: Sequence[str] = ()) -> None:
-        self.patterns = patterns
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Deselect and sort."""
-        kept = [item for item in items if not self.patterns or self._fits(item)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = sorted(kept, key=lambda item: not is_live(item))
-
-    def _fits(self, item: pytest.Item) -> bool:
-        return isinstance(item, pytest.Function) and fits(check_id(item.function), self.patterns)
-
-
-def fits(identity: str, patterns: Sequence[str]) -> bool:
-    """Whether an id is meant by one of the patterns: its family, itself, or with wildcards."""
-    return any(fnmatchcase(identity, pattern) or identity.startswith(f"{pattern}.") for pattern in patterns)
-
-
-class Record:
-    """Hands every result to the recorder."""
-
-    def __init__(self, recorder: Callable[[], Recorder | None]) -> None:
-        self._recorder = recorder
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the result out of pytest's report, wherever that was made."""
-        recorder = self._recorder()
-        for name, value in report.user_properties:
-            if name == PROPERTY and report.when in {"setup", "call"} and recorder is not None:
-                recorder.add(CheckResult.model_validate_json(str(value)))
-
-
-class Catalogue:
-    """Notes which checks were collected."""
+class Problems:
+    """Keeps what kept checks from being run."""
 
     def __init__(self) -> None:
-        self.checks: dict[str, CheckInfo] = {}
+        self.texts: list[str] = []
+        self.stopped_by: BaseException | None = None
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Take them."""
-        for item in session.items:
-            if isinstance(item, pytest.Function) and is_check(item):
-                check = info(item)
-                self.checks[check.id] = check
+    @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, None, None]:
+        """Keep the error of a ``conftest.py`` that cannot be imported; pytest is to say nothing of it."""
+        try:
+            yield
+        except Exception as error:
+            self.texts.append(str(error))
+            raise pytest.UsageError from error
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep the last line of each failure."""
+        if report.failed:
+            lines = [line for line in report.longreprtext.splitlines() if line.strip()]
+            self.texts.append(
+                f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}"
+            )
 
-def run_pytest(paths: Sequence[Path], *, plugins: Sequence[object]) -> int:
-    """Run checks in this process, undisturbed by the pytest configuration of the current folder.
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Keep what ended the session before its time: Ctrl-C, or ``pytest.exit()`` in a check."""
+        self.stopped_by = excinfo.value
 
-    Returns:
-        pytest's exit code.
-    """
-    options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "fasthep_validate.plugin"]
-    options += [
-        "-c",
-        "/dev/null",
-        "--rootdir",
-        str(paths[0]),
-        "--import-mode=importlib",
-        "-o",
-        "python_files=test_*.py",
-    ]
-    options += ["--disable-plugin-autoload", "-W", "ignore"]
-    return int(pytest.main([*options, *map(str, paths)], plugins=list(plugins)))
+    def complain(self, code: int) -> None:
+        """Raise what kept checks from being run.
 
-
-def collect_checks(paths: Sequence[Path]) -> dict[str, CheckInfo]:
-    """The checks that exist below these paths, by id.
-
-    Raises:
-        JudgeError: one of them could not be imported.
-    """
-    catalogue, problems = Catalogue(), Problems()
-    checks = Checks(["worker"], Path)
-    run_pytest(paths, plugins=[catalogue, problems, checks, CollectOnly()])
-    problems.complain()
-    return catalogue.checks
+        Raises:
+            JudgeError: checks could not be imported, or pytest ended by another code than one of results.
+            KeyboardInterrupt: a signal came.
+        """
+        if type(self.stopped_by) is KeyboardInterrupt:  # and not pytest's Interrupted, which is one too
+            raise KeyboardInterrupt
+        if self.texts:
+            listed = "\n".join(self.texts)
+            raise JudgeError(
+                f"checks could not be imported:\n{listed}\nMend them, or leave them out of --add-checks."
+            )
+        if self.stopped_by is not None:
+            raise JudgeError(f"checks: one of them ended the session: {self.stopped_by}. Mend it.")
+        if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            raise JudgeError(f"checks: pytest ended with exit code {code}. Run them with pytest to see why.")
 
 
 class CollectOnly:
@@ -240,27 +81,78 @@ class CollectOnly:
         return True
 
 
-class Problems:
-    """Keeps what went wrong while checks were imported."""
+def run_pytest(paths: Sequence[Path], *, plugins: Sequence[object]) -> None:
+    """Run checks in this process, without the user's pytest configuration, and leave nothing of them behind.
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
+    Modules beside a user's checks can be imported by them, as under plain pytest.
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep the last line of each failure."""
-        if report.failed:
-            lines = [line for line in report.longreprtext.splitlines() if line.strip()]
-            self.texts.append(
-                f"{report.nodeid}: {lines[-1].removeprefix('E').strip() if lines else 'unreadable'}"
-            )
+    Raises:
+        JudgeError: they could not be run.
+        KeyboardInterrupt: a signal came.
+    """
+    roots = [_import_root(path) for path in paths if path != bundled.checks_dir()]
+    options = {
+        "-c": "/dev/null",
+        "--rootdir": str(bundled.checks_dir().parent),
+        "--confcutdir": str(_folder(paths[-1])),
+        "--import-mode": "importlib",
+        "-W": "ignore",
+    }
+    arguments = [word for option in options.items() for word in option]
+    arguments += ["-o", "python_files=test_*.py", "-o", f"pythonpath={shlex.join(map(str, roots))}"]
+    for name in ("no:terminal", "no:cacheprovider", "fasthep_validate.plugin"):
+        arguments += ["-p", name]
+    problems = Problems()
+    with _undisturbed(), _forgotten([*map(_folder, paths)]):
+        code = pytest.main(
+            ["--disable-plugin-autoload", *arguments, *map(str, paths)],
+            plugins=[problems, AllAreChecks(), *plugins],
+        )
+    problems.complain(int(code))
 
-    def complain(self) -> None:
-        """Raise :class:`JudgeError` if there was any."""
-        if self.texts:
-            listed = "\n".join(self.texts)
-            raise JudgeError(
-                f"checks could not be imported:\n{listed}\nMend them, or leave them out of --add-checks."
-            )
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _import_root(path: Path) -> Path:
+    """The folder that imports start from: the first one upwards that is not a package."""
+    folder = _folder(path)
+    return _import_root(folder.parent) if (folder / "__init__.py").exists() else folder
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Take away the environment variables that pytest obeys, such as ``PYTEST_ADDOPTS``."""
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
+@contextmanager
+def _forgotten(folders: Sequence[Path]) -> Iterator[None]:
+    """Forget modules that were imported from these folders: others of the same name may come."""
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and any(Path(file).is_relative_to(folder) for folder in folders):
+                del sys.modules[name]
+
+
+def collect_checks(paths: Sequence[Path]) -> dict[str, CheckInfo]:
+    """The checks that exist below these paths, by id.
+
+    Raises:
+        JudgeError: one of them could not be imported.
+    """
+    catalogue = Catalogue()
+    run_pytest(paths, plugins=[*Checks(["worker"], Path).plugins(), catalogue, CollectOnly()])
+    return catalogue.checks
 
 
 def judge(
@@ -269,7 +161,7 @@ def judge(
     *,
     paths: Sequence[Path],
     patterns: Sequence[str],
-    close: Callable[[], None],
+    close: Callable[[], None] | None = None,
 ) -> None:
     """Run the checks over a run folder and record the results.
 
@@ -278,36 +170,16 @@ def judge(
         recorder: takes the results.
         paths: folders or files with checks.
         patterns: ids of checks, with wildcards, or families; all if there are none.
-        close: closes the pools; called before the first check that does not need them.
+        close: closes the pools; called before the first check that does not need them. ``None`` if they
+            are closed: evidence that was stored is judged.
 
     Raises:
         JudgeError: checks could not be imported or pytest broke.
     """
     execution = read_model(run.path / "execution.json", ExecutionConfig)
-    problems, checks = Problems(), Checks(execution.worker_ids(), lambda: run.path)
-    closer = CloseAfterLive(close, checks)
-    plugins = [checks, Record(lambda: recorder), Selection(patterns), closer, problems]
-    code = run_pytest(paths, plugins=plugins)
-    problems.complain()
-    if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}:
-        if code == pytest.ExitCode.INTERRUPTED:
-            raise KeyboardInterrupt
-        raise JudgeError(f"checks: pytest ended with exit code {code}. Run 'pytest {paths[0]}' to see why.")
-
-
-class CloseAfterLive:
-    """Closes the pools before the first check that does not need them open."""
-
-    def __init__(self, close: Callable[[], None], checks: Checks) -> None:
-        self._close = close
-        self._checks = checks
-        self._closed = False
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """Let live checks pass."""
-        if self._closed or is_live(item):
-            return
-        self._closed = True
-        self._close()
-        self._checks.forget()
+    live = close is not None
+    checks = Checks(execution.worker_ids(), lambda: run.path, settings=recorder.site.checks, live=live)
+    plugins = [*checks.plugins(), Record(lambda: recorder), Selection(patterns)]
+    if close is not None:
+        plugins.append(CloseAfterLive(close, checks))
+    run_pytest(paths, plugins=plugins)

@@ -182,6 +182,6 @@ def dask_settings(scratch: str = "dask-scratch") -> str:
             "scheduler": {"http": {"routes": []}, "allowed-failures": 0},
             "worker": {"http": {"routes": []}},
             "diagnostics": {"nvml": False},
-        }
+        },
     }
     return json.dumps(settings, indent=2) + "\n"

@@ -34,7 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "fasthep(required=True): a check of a site; 'required=False' lets a failure only warn"
     )
     option = config.option
-    ours = (option.fasthep_site, option.fasthep_evidence, option.fasthep_outdir, option.fasthep_pool, option.fasthep_set)
+    ours = (
+        option.fasthep_site,
+        option.fasthep_evidence,
+        option.fasthep_outdir,
+        option.fasthep_pool,
+        option.fasthep_set,
+    )
     if any(ours):
         from fasthep_validate import pytest_session
 

@@ -292,7 +292,8 @@ class Gatherer:
         seed = f"{source.address}>{target.address}@{time.time_ns()}"
         expected = await self._thread(lambda: tasks.digest(tasks.block(size, seed)))
         data = self.client.submit(by_value(tasks.block), size, seed, workers=[source.address], pure=False)
-        made: Awaitable[object] = wait([data])
+        with self.client.as_current():
+            made: Awaitable[object] = wait([data])
         await self._until(made, source)
         started = time.monotonic()
         there = self.client.submit(by_value(tasks.digest), data, workers=[target.address], pure=False)

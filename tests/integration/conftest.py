@@ -101,6 +101,8 @@ class User:
         """Wait until the command has said something on standard error."""
         deadline = time.monotonic() + timeout
         while text not in self.err():
+            ended = self.children[-1].poll() is not None
+            assert not ended, f"ended without saying {text!r}:\n{self.err()}"
             assert time.monotonic() < deadline, f"never said {text!r}:\n{self.err()}"
             time.sleep(0.02)
 
@@ -146,4 +148,3 @@ def user(tmp_path: Path, cache: Path) -> Iterator[User]:
     while somebody.left() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert somebody.left() == []
-

@@ -33,7 +33,9 @@ def test_scheduler_port_taken(user: User) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = user.run("--site", user.site(FAST + f"network: {{scheduler: {{host: 127.0.0.1, port: {port}}}}}\n"))
+        done = user.run(
+            "--site", user.site(FAST + f"network: {{scheduler: {{host: 127.0.0.1, port: {port}}}}}\n")
+        )
     assert done.code == 4, done.everything
     assert str(port) in done.out
     assert "Traceback" not in done.everything
@@ -41,7 +43,9 @@ def test_scheduler_port_taken(user: User) -> None:
 
 
 def test_required_import_missing(user: User) -> None:
-    done = user.run("--site", user.site(FAST + "checks: {required_imports: [dask, distributed, nosuchmodule]}\n"))
+    done = user.run(
+        "--site", user.site(FAST + "checks: {required_imports: [dask, distributed, nosuchmodule]}\n")
+    )
     assert done.code == 1, done.everything
     report = user.report()
     assert outcomes(report, "environment.required-imports") == {"default-0": "fail", "default-1": "fail"}
@@ -79,7 +83,9 @@ def test_one_of_two_workers_is_killed(user: User) -> None:
     report = user.report()
     assert outcomes(report, "worker_start.started") == {"default-0": "pass", "default-1": "fail"}
     assert outcomes(report, "environment.versions-equal")["default-0"] == "pass"
-    failure = next(result for result in report.checks if result.id == "worker_start.started" and result.outcome == "fail")
+    failure = next(
+        result for result in report.checks if result.id == "worker_start.started" and result.outcome == "fail"
+    )
     assert failure.cause is not None
     assert "SIGKILL" in failure.cause.title + failure.message + " ".join(failure.cause.evidence)
 
@@ -93,13 +99,20 @@ def _processes(user: User, script: str, worker: str) -> list[Path]:
         except OSError:
             continue
         session = os.getsid(int(path.name)) == int(path.name)
-        if session and cwd.startswith(str(user.tmp)) and cwd.endswith(worker) and any(script.encode() in w for w in words):
+        if (
+            session
+            and cwd.startswith(str(user.tmp))
+            and cwd.endswith(worker)
+            and any(script.encode() in w for w in words)
+        ):
             found.append(path)
     return found
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("moment", ["starting the scheduler", "default-0 matched ok", "default-0 connected ok"])
+@pytest.mark.parametrize(
+    "moment", ["starting the scheduler", "default-0 matched ok", "default-0 connected ok"]
+)
 def test_interrupted(user: User, signum: int, code: int, moment: str) -> None:
     child = user.start("--site", user.site())
     user.wait_for(moment)
@@ -161,7 +174,10 @@ def test_all_mistakes_of_a_profile(user: User) -> None:
     done = user.run("--site", site)
     assert done.code == 2, done.everything
     for line, word in ((3, "strategy"), (5, "workers"), (6, "packed")):
-        assert any(f"bad.yaml:{line}:" in text or f":{line}:" in text and word in text for text in done.err.splitlines())
+        assert any(
+            f"bad.yaml:{line}:" in text or f":{line}:" in text and word in text
+            for text in done.err.splitlines()
+        )
 
 
 def test_checks_that_cannot_be_imported(user: User) -> None:

@@ -32,7 +32,11 @@ def test_own_work_on_the_pools(user: User, monkeypatch: pytest.MonkeyPatch) -> N
     assert user.left() == []
     with pytest.raises(FasthepValidateError, match="not open"):
         pools.connection()
-    assert (user.home / "out" / "fast" / "latest" / "debug" / "distributed" / "err" / "default-0.err").stat().st_size
+    assert (
+        (user.home / "out" / "fast" / "latest" / "debug" / "distributed" / "err" / "default-0.err")
+        .stat()
+        .st_size
+    )
 
 
 def test_no_worker_is_an_error(user: User, monkeypatch: pytest.MonkeyPatch) -> None:

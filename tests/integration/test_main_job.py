@@ -74,7 +74,11 @@ def test_run_folder_is_complete(user: User) -> None:
         *(run / "evidence" / f"default-{n}.json" for n in (0, 1)),
         *(run / "events" / f"default-{n}.jsonl" for n in (0, 1)),
         *(run / "jobs" / f"default-{n}" / "job.json" for n in (0, 1)),
-        *(distributed / kind / f"default-{n}.{kind.rstrip('s')}" for kind in ("logs", "out", "err") for n in (0, 1)),
+        *(
+            distributed / kind / f"default-{n}.{kind.rstrip('s')}"
+            for kind in ("logs", "out", "err")
+            for n in (0, 1)
+        ),
         *(distributed / "results" / name for name in ("report.json", "junit.xml", "summary.txt")),
     ]
     assert [path for path in expected if not path.is_file()] == []

@@ -1,0 +1,221 @@
+"""Checks under pytest: fixtures that read evidence, and outcomes that become results.
+
+* :class:`Checks` runs where tests run (in each worker process of pytest-xdist): fixtures and outcomes.
+* :class:`Record` runs where the report is written (never in a worker process of pytest-xdist).
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from fasthep_validate.causes import explain
+from fasthep_validate.collecting import Bundled, info, is_check, is_live, uses
+from fasthep_validate.connection import Connection, connect
+from fasthep_validate.models.profile import CheckSettings
+from fasthep_validate.models.report import CheckResult
+from fasthep_validate.outcomes import Blocked, Finding, finding, not_applicable
+from fasthep_validate.report.verdict import apply_settings
+from fasthep_validate.signals import held
+from fasthep_validate.store import read_model
+from fasthep_validate.view import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from _pytest.capture import CaptureManager
+    from distributed import Client
+
+    from fasthep_validate.models.report import Cause
+    from fasthep_validate.recorder import Recorder
+    from fasthep_validate.view import Worker
+
+RESULT = "fasthep_result"  # attribute of pytest's report, which travels from a worker of pytest-xdist
+
+
+class Checks:
+    """Fixtures over a run folder, and the outcome of every check."""
+
+    def __init__(
+        self,
+        workers: Sequence[str],
+        folder: Callable[[], Path],
+        *,
+        settings: CheckSettings | None = None,
+        live: bool = True,
+    ) -> None:
+        """Make the fixtures.
+
+        Args:
+            workers: planned workers; tests are parametrised over them before any has come.
+            folder: gives the run folder, once there is one.
+            settings: which failures the profile accepts; pytest is not to fail by these.
+            live: whether the pools are open; they are not when stored evidence is judged.
+        """
+        self._workers = tuple(workers)
+        self._folder = folder
+        self._settings = settings or CheckSettings()
+        self._live = live
+        self._run: Run | None = None
+        self._client: Client | None = None
+
+    def plugins(self) -> tuple[object, ...]:
+        """What pytest has to know for our checks to run."""
+        of_worker = _worker_fixture(self, self._workers)
+        return self, of_worker, Bundled({"run": self.run, "worker": of_worker.worker})
+
+    @pytest.fixture
+    def run(self) -> Run:
+        """Evidence of the whole run."""
+        return self.evidence()
+
+    @pytest.fixture(scope="session")
+    def fasthep_client(self) -> Iterator[Client]:
+        """A Dask client on the open pools."""
+        if not self._live:
+            not_applicable("the pools are not open: stored evidence is judged")
+        workers = list(self.evidence().workers.values())
+        if not any(worker.evidence.dask for worker in workers):
+            raise Blocked(by=workers[0].start_check)
+        self._client = connect(read_model(self._folder() / "connection.json", Connection))
+        yield self._client
+        self.disconnect()
+
+    def evidence(self) -> Run:
+        """The run, as it is stored."""
+        if self._run is None:
+            self._run = Run.load(self._folder())
+        return self._run
+
+    def forget(self) -> None:
+        """Read the evidence again for the next check: closing the pools has added to it."""
+        self._run = None
+
+    def disconnect(self) -> None:
+        """Close the client, if there is one; it does not outlive the pools."""
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(OSError, TimeoutError):
+                client.close(timeout=2)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Turn the end of a check into a result that travels with pytest's report."""
+        report = yield
+        ended = call.when == "call" or call.excinfo is not None
+        if ended and isinstance(item, pytest.Function) and is_check(item):
+            result = self._result(item, call, _finding(call, report))
+            vars(report)[RESULT] = result.model_dump_json()
+            self._show(report, result)
+        return report
+
+    def _result(self, item: pytest.Function, call: pytest.CallInfo[None], found: Finding) -> CheckResult:
+        check = info(item)
+        worker = str(item.callspec.params["worker"]) if uses(item, "worker") else ""
+        cause = self._cause(worker) if found.outcome == "fail" and check.family == "worker_start" else None
+        files = (f"evidence/{worker}.json", f"events/{worker}.jsonl") if worker else ("evidence/submit.json",)
+        return CheckResult(
+            id=check.id,
+            family=check.family,
+            worker=worker,
+            outcome=found.outcome,
+            required=check.required,
+            claim=check.claim,
+            message=found.message,
+            remedy=(cause.remedy if cause else check.remedy) if found.outcome in {"fail", "warn"} else "",
+            seconds=round(call.duration, 4),
+            evidence=files,
+            blocked_by=found.blocked_by,
+            nodeid=item.nodeid,
+            cause=cause,
+        )
+
+    def _cause(self, worker: str) -> Cause | None:
+        return explain(self._run.workers[worker].evidence) if self._run and worker else None
+
+    def _show(self, report: pytest.TestReport, result: CheckResult) -> None:
+        """A failure that the profile accepts is an expected one to pytest; any other shows its remedy."""
+        (seen,) = apply_settings([result], self._settings, today=datetime.now(UTC).date())
+        if report.failed and seen.outcome in {"warn", "known"}:
+            report.outcome = "skipped"
+            report.wasxfail = f"{seen.outcome}: {seen.message}"
+        elif report.failed and result.remedy:
+            report.sections.append(("What to do", result.remedy))
+
+
+class WorkerFixture(Protocol):
+    """A plugin with the fixture ``worker``."""
+
+    @property
+    def worker(self) -> object:
+        """The fixture."""
+
+
+def _worker_fixture(checks: Checks, workers: Sequence[str]) -> WorkerFixture:
+    """The fixture ``worker``, with the planned workers as its parameters.
+
+    As parameters of the fixture they are pytest's own business: a user's fixture ``worker`` takes its place
+    without being parametrised, and his ``@pytest.mark.parametrize("worker", ...)`` has precedence.
+    """
+
+    class Parametrised:
+        @pytest.fixture(params=workers)
+        def worker(self, request: pytest.FixtureRequest) -> Worker:
+            """Evidence of one planned worker, whether it has come or not."""
+            return checks.evidence().workers[request.param]
+
+    return Parametrised()
+
+
+def _finding(call: pytest.CallInfo[None], report: pytest.TestReport) -> Finding:
+    """What a check found, seen with the eyes of pytest where its author used ``xfail``."""
+    found = finding(call.excinfo.value if call.excinfo else None)
+    if found.outcome == "fail" and report.skipped:
+        return Finding("known", f"{found.message} (expected: {report.wasxfail or 'xfail'})")
+    if found.outcome == "pass" and report.failed:
+        return Finding("fail", str(report.longrepr))
+    if call.when == "teardown":
+        return Finding(found.outcome, f"after the check: {found.message}")
+    return found
+
+
+class Record:
+    """Hands every result to the recorder."""
+
+    def __init__(self, recorder: Callable[[], Recorder | None]) -> None:
+        self._recorder = recorder
+        self.nodeids: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the result out of pytest's report, wherever that was made."""
+        recorder, text = self._recorder(), vars(report).get(RESULT)
+        if text is not None and recorder is not None:
+            self.nodeids.add(report.nodeid)
+            recorder.add(CheckResult.model_validate_json(text))
+
+
+class CloseAfterLive:
+    """Closes the pools before the first check that does not need them open."""
+
+    def __init__(self, close: Callable[[], None], checks: Checks) -> None:
+        self._close = close
+        self._checks = checks
+        self._closed = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Let live checks pass. Closing is not cut short by a signal, and tells its progress."""
+        if self._closed or is_live(item):
+            return
+        self._closed = True
+        capture: CaptureManager | None = item.config.pluginmanager.get_plugin("capturemanager")
+        with held(), capture.global_and_fixture_disabled() if capture else nullcontext():
+            self._checks.disconnect()
+            self._close()
+        self._checks.forget()

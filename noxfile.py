@@ -3,7 +3,7 @@
 # /// script
 # dependencies = ["nox>=2025.10.14"]
 # ///
-"""Tasks for contributors: ``nox -s lint``, ``nox -s tests``, ``nox -s docs``, ``nox -s build``."""
+"""Tasks for contributors, such as nox -s lint."""
 
 from __future__ import annotations
 

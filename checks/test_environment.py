@@ -73,7 +73,7 @@ def test_required_imports(worker: Worker) -> None:
     """Every module that the profile requires can be imported on the worker.
 
     Remedy: install what is missing in the environment that is packed, or take it out of
-    ``environment.required_imports``. An error of the dynamic loader names a library that the node lacks.
+    ``checks.required_imports``. An error of the dynamic loader names a library that the node lacks.
     """
     tried = {result.module: result for result in worker.imports}
     required = worker.run.execution.environment.required_imports

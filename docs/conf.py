@@ -30,7 +30,6 @@ html_theme_options = {
     "source_directory": "docs/",
 }
 
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"
 

@@ -222,26 +222,28 @@ def _run(
     from fasthep_validate.campaign import Campaign
     from fasthep_validate.judging import judge as judge_run
     from fasthep_validate.recorder import Recorder
-    from fasthep_validate.signals import stoppable
+    from fasthep_validate.signals import held, stoppable
 
     with progress(colour=not display.no_colour) as show, stoppable() as stopped:
         campaign = Campaign.begin(profile, outdir=outdir, progress=show)
         recorder = Recorder(profile, campaign.folder)
         error: FasthepValidateError | None = None
         try:
-            campaign.open()
-            campaign.gather()
-            show.step("judging")
-            judge_run(campaign.folder, recorder, paths=paths, patterns=patterns, close=campaign.close)
-            error = campaign.workers_error()
+            try:
+                campaign.open()
+                campaign.gather()
+                show.step("judging")
+                judge_run(campaign.folder, recorder, paths=paths, patterns=patterns, close=campaign.close)
+                error = campaign.workers_error()
+            finally:
+                with held():
+                    campaign.close()
         except FasthepValidateError as failure:
             error = failure
         except KeyboardInterrupt:
             error = Interrupted(stopped.signum)
         except Exception as bug:  # noqa: BLE001 - a bug of ours must not lose what the run has found
             error = _internal(bug, recorder.results / "traceback.txt")
-        finally:
-            campaign.close()
         return recorder.finish(error)
 
 

@@ -49,14 +49,15 @@ class LiveTable:
 
     def step(self, text: str) -> None:
         """Print a line above the table."""
-        self._console.print(f"[dim]{self._seconds(self._started)}[/]  {text}", highlight=False)
+        from rich.markup import escape
+
+        self._console.print(f"[dim]{self._seconds(self._started)}[/]  {escape(text)}", highlight=False)
 
     def event(self, event: Event) -> None:
         """Show the phase in the worker's row."""
         if event.state == "fail":
-            self._console.print(
-                f"[red]{event.worker}  {event.phase}: {event.code} {event.detail}[/]", highlight=False
-            )
+            words = f"{event.worker}  {event.phase}: {event.code} {event.detail}"
+            self._console.print(words, style="red", markup=False, highlight=False)
         self._rows[event.worker] = event
         self._since.setdefault(event.worker, time.monotonic())
 

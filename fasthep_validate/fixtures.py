@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fasthep_validate.causes import explain
-from fasthep_validate.collecting import Bundled, info, is_check, is_live, uses
+from fasthep_validate.collecting import FIXTURES, Bundled, info, is_check, is_live, uses
 from fasthep_validate.connection import Connection, connect
 from fasthep_validate.models.profile import CheckSettings
 from fasthep_validate.models.report import CheckResult
@@ -65,25 +66,8 @@ class Checks:
 
     def plugins(self) -> tuple[object, ...]:
         """What pytest has to know for our checks to run."""
-        of_worker = _worker_fixture(self, self._workers)
-        return self, of_worker, Bundled({"run": self.run, "worker": of_worker.worker})
-
-    @pytest.fixture
-    def run(self) -> Run:
-        """Evidence of the whole run."""
-        return self.evidence()
-
-    @pytest.fixture(scope="session")
-    def fasthep_client(self) -> Iterator[Client]:
-        """A Dask client on the open pools."""
-        if not self._live:
-            not_applicable("the pools are not open: stored evidence is judged")
-        workers = list(self.evidence().workers.values())
-        if not any(worker.evidence.dask for worker in workers):
-            raise Blocked(by=workers[0].start_check)
-        self._client = connect(read_model(self._folder() / "connection.json", Connection))
-        yield self._client
-        self.disconnect()
+        fixtures = _fixtures(self, self._workers)
+        return self, fixtures, Bundled({name: getattr(fixtures, name) for name in FIXTURES})
 
     def evidence(self) -> Run:
         """The run, as it is stored."""
@@ -94,6 +78,22 @@ class Checks:
     def forget(self) -> None:
         """Read the evidence again for the next check: closing the pools has added to it."""
         self._run = None
+
+    def client(self) -> Client:
+        """Connect to the open pools.
+
+        Raises:
+            NotApplicable: there are none.
+            Blocked: no worker came; a task would wait for ever.
+            ConfigError: the versions here differ from those of the worker environment.
+        """
+        if not self._live:
+            not_applicable("the pools are not open: stored evidence is judged")
+        workers = list(self.evidence().workers.values())
+        if not any(worker.evidence.dask for worker in workers):
+            raise Blocked(by=workers[0].start_check)
+        self._client = connect(read_model(self._folder() / "connection.json", Connection))
+        return self._client
 
     def disconnect(self) -> None:
         """Close the client, if there is one; it does not outlive the pools."""
@@ -127,7 +127,7 @@ class Checks:
             outcome=found.outcome,
             required=check.required,
             claim=check.claim,
-            message=found.message,
+            message=_storable(found.message),
             remedy=(cause.remedy if cause else check.remedy) if found.outcome in {"fail", "warn"} else "",
             seconds=round(call.duration, 4),
             evidence=files,
@@ -149,28 +149,33 @@ class Checks:
             report.sections.append(("What to do", result.remedy))
 
 
-class WorkerFixture(Protocol):
-    """A plugin with the fixture ``worker``."""
+def _fixtures(checks: Checks, workers: Sequence[str]) -> ModuleType:
+    """Our fixtures, as a plugin; a module, for pytest takes a fixture of the session from no instance.
 
-    @property
-    def worker(self) -> object:
-        """The fixture."""
-
-
-def _worker_fixture(checks: Checks, workers: Sequence[str]) -> WorkerFixture:
-    """The fixture ``worker``, with the planned workers as its parameters.
-
-    As parameters of the fixture they are pytest's own business: a user's fixture ``worker`` takes its place
-    without being parametrised, and his ``@pytest.mark.parametrize("worker", ...)`` has precedence.
+    The planned workers are parameters of the fixture ``worker`` and thereby pytest's own business: a user's
+    fixture of this name takes its place without being parametrised, and his
+    ``@pytest.mark.parametrize("worker", ...)`` has precedence.
     """
 
-    class Parametrised:
-        @pytest.fixture(params=workers)
-        def worker(self, request: pytest.FixtureRequest) -> Worker:
-            """Evidence of one planned worker, whether it has come or not."""
-            return checks.evidence().workers[request.param]
+    @pytest.fixture
+    def run() -> Run:
+        """Evidence of the whole run."""
+        return checks.evidence()
 
-    return Parametrised()
+    @pytest.fixture(params=workers)
+    def worker(request: pytest.FixtureRequest) -> Worker:
+        """Evidence of one planned worker, whether it has come or not."""
+        return checks.evidence().workers[request.param]
+
+    @pytest.fixture(scope="session")
+    def fasthep_client() -> Iterator[Client]:
+        """A Dask client on the open pools."""
+        yield checks.client()
+        checks.disconnect()
+
+    plugin = ModuleType("fasthep_fixtures")
+    vars(plugin).update(run=run, worker=worker, fasthep_client=fasthep_client)
+    return plugin
 
 
 def _finding(call: pytest.CallInfo[None], report: pytest.TestReport) -> Finding:
@@ -183,6 +188,11 @@ def _finding(call: pytest.CallInfo[None], report: pytest.TestReport) -> Finding:
     if call.when == "teardown":
         return Finding(found.outcome, f"after the check: {found.message}")
     return found
+
+
+def _storable(text: str) -> str:
+    """Text that JSON can hold; a file's name may be bytes that are no text at all."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class Record:

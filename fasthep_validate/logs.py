@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.store import RunFolder
 
-TAIL = 20  # lines
+TAIL = 150  # lines; a chain of Python exceptions has its root far above its end
 READ = 65_536  # bytes from the end; enough for the lines that anybody reads
 
 # Private keys, JSON Web Tokens, EOS tokens and Vault tokens, wherever a program may have printed them.

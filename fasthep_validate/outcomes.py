@@ -120,7 +120,7 @@ def describe(function: Callable[..., object]) -> tuple[str, str]:
     empty where the docstring has none.
     """
     text = inspect.cleandoc(function.__doc__ or "")
-    paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
+    paragraphs = [" ".join(block.split()).replace("``", "`") for block in text.split("\n\n")]
     remedies = (part.removeprefix("Remedy:").strip() for part in paragraphs if part.startswith("Remedy:"))
     claim = "" if paragraphs[0].startswith("Remedy:") else paragraphs[0]
     return claim, next(remedies, "")

@@ -158,7 +158,7 @@ def worker_arguments(pool: Pool, worker: str, scheduler: Endpoint, execution: Ex
         "--local-directory", pool.local_directory or "dask-scratch",
     ]  # fmt: skip
     if pool.dask_resources:
-        labels = (f"{name}={amount:g}" for name, amount in sorted(pool.dask_resources.items()))
+        labels = (f"{name}={amount:.15g}" for name, amount in sorted(pool.dask_resources.items()))
         arguments += ["--resources", ",".join(labels)]
     if pool.worker_ports:
         ports = ":".join(str(port) for port in pool.worker_ports)

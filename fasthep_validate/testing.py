@@ -1,15 +1,16 @@
 """Evidence to test checks with: good by default, changed in one place by the test.
 
-A check of one's own is tested in six lines, without a cluster::
+A check of one's own is tested in six lines, without a cluster. Import its module and not the function, which
+pytest would take for a test of the importing file::
 
     from fasthep_validate.testing import changed, compute, good_run, good_worker
-    from my_checks.test_site import test_python_is_312
+    from my_checks import test_site
 
     def test_an_older_python_is_found(tmp_path):
         old = changed(good_worker("default-0"), "probe.python.version", "3.11.2")
         run = good_run(tmp_path, workers=(old,))
-        assert compute(test_python_is_312, run.workers["default-0"]).outcome == "fail"
-        assert compute(test_python_is_312, run.workers["default-1"]).outcome == "pass"
+        assert compute(test_site.test_python_is_312, run.workers["default-0"]).outcome == "fail"
+        assert compute(test_site.test_python_is_312, run.workers["default-1"]).outcome == "pass"
 
 The run has two workers in the pool ``default``, packed, over TLS, with ports, resources and a modifier that
 the profile asks for, so that every check has an object. Addresses are those of RFC 5737.

@@ -51,7 +51,7 @@ CONNECTIVITY = (
         id="FHV-connectivity-007",
         title="A port of the worker is taken",
         meaning="Another process of the node listens at a port that the worker was told to use.",
-        remedy="Give the pool a range of ports (worker_ports) instead of one.",
+        remedy="Give the pool a wider range of ports (worker_ports): a worker with a nanny takes two.",
     ),
     Entry(
         id="FHV-connectivity-008",

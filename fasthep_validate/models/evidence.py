@@ -371,7 +371,7 @@ class LogFile(Model):
         path: below the run folder.
         size: bytes; ``None`` when it did not come back.
         readable: whether it is text that can be read.
-        tail: its last lines, at most 20, without phase events and without secrets.
+        tail: its last lines, at most 150, without phase events and without secrets.
     """
 
     kind: str

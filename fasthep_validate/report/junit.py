@@ -6,6 +6,7 @@ would show a site that does not work as green.
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 # Outcome -> element below <testcase>, for a check that is required.
 _ELEMENTS: dict[Outcome, str] = {"fail": "failure", "blocked": "error", "n/a": "skipped", "known": "skipped"}
+
+# All but the characters of https://www.w3.org/TR/xml/#charsets, and the carriage return, which no reader keeps.
+_UNWRITABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(report: Report) -> str:
@@ -30,7 +34,8 @@ def junit(report: Report) -> str:
     for family, results in groupby(checks, key=attrgetter("family")):
         _suite(root, family, list(results), report)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text.decode() + "\n"
 
 
 def _suite(root: ET.Element, family: str, results: list[CheckResult], report: Report) -> None:
@@ -43,7 +48,13 @@ def _suite(root: ET.Element, family: str, results: list[CheckResult], report: Re
 
 def _case(suite: ET.Element, result: CheckResult, site: str) -> ET.Element:
     name = f"{result.id}[{result.worker}]" if result.worker else result.id
-    case = ET.SubElement(suite, "testcase", classname=f"{site}.{result.family}", name=name, time=f"{result.seconds:.3f}")
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        classname=f"{site}.{result.family}",
+        name=_printable(name),
+        time=f"{result.seconds:.3f}",
+    )
     text = _printable("\n".join(part for part in (result.message, _remedy(result)) if part))
     tag = _ELEMENTS.get(result.outcome) if result.required or result.outcome != "blocked" else "skipped"
     if tag:
@@ -59,5 +70,5 @@ def _remedy(result: CheckResult) -> str:
 
 
 def _printable(text: str) -> str:
-    """XML 1.0 has no way to write control characters."""
-    return "".join(letter for letter in text if letter >= " " or letter in "\n\t")
+    """XML 1.0 has no way to write control characters, surrogates and the like."""
+    return _UNWRITABLE.sub("", text)

@@ -94,7 +94,7 @@ class Node:
 
 
 class SubmitHost(Node):
-    """The submit host: the baseline that workers are compared with."""
+    """The submit host, which is the baseline that workers are compared with."""
 
     def __init__(self, evidence: SubmitEvidence) -> None:
         self.evidence = evidence

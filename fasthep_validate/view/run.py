@@ -75,7 +75,7 @@ class Run:
 
     @property
     def submit_host(self) -> SubmitHost:
-        """The submit host: the baseline that workers are compared with."""
+        """The submit host, which is the baseline that workers are compared with."""
         return SubmitHost(self.submit)
 
     @property

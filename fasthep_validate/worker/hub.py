@@ -9,7 +9,6 @@ command that was killed it removes the private folder too, once no job works the
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
@@ -105,8 +104,8 @@ def main(path: str) -> None:
 
 def leave(config: Config) -> None:
     """Outlive the private folder: the command removes it, or was killed, and then we do."""
-    with contextlib.suppress(OSError):
-        sys.stdout.close()  # tells the command that no answer will come any more
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # closes the pipe, which tells the command that no answer will come any more
     folder = Path(config["folder"])
     while folder.exists() and os.getppid() == config["command"]:
         time.sleep(POLL)

@@ -175,7 +175,7 @@ def test_all_mistakes_of_a_profile(user: User) -> None:
     assert done.code == 2, done.everything
     for line, word in ((3, "strategy"), (5, "workers"), (6, "packed")):
         assert any(
-            f"bad.yaml:{line}:" in text or f":{line}:" in text and word in text
+            f"bad.yaml:{line}:" in text or (f":{line}:" in text and word in text)
             for text in done.err.splitlines()
         )
 

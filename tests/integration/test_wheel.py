@@ -7,10 +7,12 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import User
+if TYPE_CHECKING:
+    from .conftest import User
 
 pytestmark = [pytest.mark.pools, pytest.mark.slow]
 REPO = Path(__file__).parents[2]

@@ -73,7 +73,7 @@ def test_required_checks_that_are_blocked_fail_although_pytest_shows_skips(user:
 
 
 def test_what_pytest_shows(user: User) -> None:
-    done = user.judge(user.stored(SKEWED), *CHECKS, "-rs")
+    done = user.judge(user.stored(SKEWED), *CHECKS, "-rf")
     lines = pytest.LineMatcher(done.text.splitlines())
     lines.fnmatch_lines(["fasthep-validate: evidence of example in */run"])
     lines.fnmatch_lines(["E * the clock is off by +3600*"])

@@ -107,11 +107,14 @@ def test_probe_is_told_what_to_look_for(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("update", "options"),
     [
-        ({"nanny": False, "worker_ports": (1, 9)}, {"nanny": False, "worker_port": "1:9", "nanny_port": "0"}),
+        (
+            {"nanny": False, "worker_ports": (1, 9)},
+            {"nanny": False, "worker_port": "1:9", "nanny_port": None},
+        ),
         ({"worker_ports": (1, 9)}, {"nanny": True, "worker_port": "1:9", "nanny_port": "1:9"}),
         ({"worker_ports": None}, {"worker_port": None}),
         ({"dask_resources": {"GPU": 1.0, "bytes": 4_000_000_001.0}}, {"resources": "GPU=1,bytes=4000000001"}),
-        ({"dask_resources": {}}, {"resources": ""}),
+        ({"dask_resources": {}}, {"resources": None}),
         ({"nthreads": 4, "memory_limit": 7}, {"nthreads": 4, "memory_limit": "7"}),
         ({"local_directory": "/scratch"}, {"local_directory": "/scratch"}),
         ({"worker_extra_args": ("--lifetime", "1h")}, {"lifetime": "1h"}),
@@ -120,7 +123,7 @@ def test_probe_is_told_what_to_look_for(plan: Plan) -> None:
 def test_arguments_are_understood_by_dask(update: dict[str, object], options: dict[str, object]) -> None:
     """Parsed by Dask's own command."""
     arguments = worker_arguments(POOL.model_copy(update=update), "default-0", SCHEDULER, SITE)
-    files = {name: os.devnull for name in ("ca.pem", "worker.pem", "worker.key")}
+    files = dict.fromkeys(("ca.pem", "worker.pem", "worker.key"), os.devnull)
     known = dask_worker.make_context("dask worker", [files.get(word, word) for word in arguments]).params
     assert known["scheduler"] == "tls://submit.example.org:8786"
     assert (known["name"], known["dashboard"], known["death_timeout"]) == ("default-0", False, "60")

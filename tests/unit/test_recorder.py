@@ -36,7 +36,7 @@ def test_report_is_there_from_the_first_second(folder: RunFolder) -> None:
     report = stored(folder)
     assert report.verdict == "incomplete"
     assert report.site == "example"
-    assert report.finished in {None, ""}
+    assert report.finished is None
     assert {path.name for path in folder.results.iterdir()} >= {"report.json", "summary.txt"}
 
 
@@ -64,6 +64,7 @@ def test_verdict(folder: RunFolder, outcome: str, verdict: str, code: int) -> No
     report = record.finish()
     assert (report.verdict, report.exit_code) == (verdict, code)
     assert stored(folder) == report
+    assert report.finished is not None
     assert report.finished >= report.started
 
 

@@ -219,7 +219,7 @@ def test_what_is_written_is_valid_and_can_be_read_again(name: str, tmp_path: Pat
     assert written["schema"] == SCHEMA_ID
     assert read_model(tmp_path / "report.json", Report) == original
     assert (tmp_path / "summary.txt").read_text() == summary_text(original)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "summary.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.json", "summary.txt"]
 
 
 def test_schema_refuses_what_is_not_a_report(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Fixtures of more than one module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fasthep_validate.credentials.run_tls import RunTls, make_run_tls
+from fasthep_validate.plan import dask_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Private:
+    """The private folder of a run, with its certificates."""
+
+    path: Path
+    tls: RunTls
+
+    def hub_config(self, *, command: int, port: int = 0) -> dict[str, object]:
+        """What a command with this process id tells its hub."""
+        pairs = {"scheduler": self.tls.scheduler, "client": self.tls.client}
+        files = {role: {"cert": str(pair.cert), "key": str(pair.key)} for role, pair in pairs.items()}
+        return {
+            "host": "127.0.0.1",
+            "port": port,
+            "dask_yaml": str(self.path / "dask.yaml"),
+            "tls": {"ca": str(self.tls.ca), **files},
+            "timeout": 5.0,
+            "at_once": 2,
+            "grace": 5.0,
+            "node_libraries": [],
+            "modifiers": [],
+            "folder": str(self.path),
+            "jobs": str(self.path / "jobs"),
+            "command": command,
+        }
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Private:
+    path = tmp_path / "private"
+    (path / "jobs").mkdir(parents=True)
+    (path / "dask.yaml").write_text(dask_settings(str(path / "scratch")))
+    return Private(path, make_run_tls(path))

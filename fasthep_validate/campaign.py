@@ -33,7 +33,7 @@ from fasthep_validate.logs import collect
 from fasthep_validate.models.evidence import DaskEvidence, NodeProbe, SubmitEvidence, WorkerEvidence
 from fasthep_validate.modifiers import registered
 from fasthep_validate.pack import pack
-from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan
+from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, scheduler_host
 from fasthep_validate.profiles import Overrides, load_site
 from fasthep_validate.progress import Progress, Silent
 from fasthep_validate.store import RunFolder, new_run, write_model, write_text
@@ -195,7 +195,7 @@ class Campaign:
             "relocations": [],
             "text_files": [],
             "required_imports": self.site.execution.environment.required_imports,
-            "scheduler_host": self.site.execution.scheduler.host,
+            "scheduler_host": scheduler_host(self.site.execution.scheduler),
             "node_libraries": NODE_LIBRARIES,
             "scratch": str(home),
             "timeout": self.site.execution.timeouts.probe,
@@ -211,7 +211,7 @@ def dry_run(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[Jo
     directives = {pool.name: way.directives(pool) for pool in site.execution.pools}
     names = ("ca.pem", "worker.pem", "worker.key")
     secrets = {Path("<made for the run>") / name: name for name in names}
-    scheduler = Endpoint(site.execution.scheduler.host, site.execution.scheduler.port)
+    scheduler = Endpoint(scheduler_host(site.execution.scheduler), site.execution.scheduler.port)
     return Plan(site.execution, packed, folder, directives, secrets).jobs(scheduler)
 
 

@@ -17,7 +17,7 @@ from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
 from fasthep_validate.models.job import JobStatus
-from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, dask_settings
+from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, dask_settings, scheduler_host
 from fasthep_validate.store import write_model, write_text
 
 if TYPE_CHECKING:
@@ -217,13 +217,16 @@ class Cluster:
 
     def _hub_config(self) -> dict[str, object]:
         settings = self._private / "dask.yaml"
-        write_text(settings, dask_settings(str(self._private / "dask-scratch")))
+        scheduler = self.execution.scheduler
+        scratch = str(self._private / "dask-scratch")
+        write_text(settings, dask_settings(scratch, dashboard=scheduler.dashboard_port is not None))
         tls = self._tls
         pairs = {"scheduler": tls.scheduler, "client": tls.client}
         specs = {source.name: source for source in self.execution.modifier_sources}
         return {
-            "host": self.execution.scheduler.host,
-            "port": self.execution.scheduler.port,
+            "host": scheduler_host(scheduler),
+            "port": scheduler.port,
+            "dashboard_port": scheduler.dashboard_port,
             "dask_yaml": str(settings),
             "tls": {
                 "ca": str(tls.ca),

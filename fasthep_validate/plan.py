@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from fasthep_validate.models.execution import ExecutionConfig, Pool
+    from fasthep_validate.models.execution import ExecutionConfig, Pool, SchedulerSpec
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.store import RunFolder
 
@@ -166,21 +167,29 @@ def worker_arguments(pool: Pool, worker: str, scheduler: Endpoint, execution: Ex
     return [*arguments, *pool.worker_extra_args]
 
 
-def dask_settings(scratch: str = "dask-scratch") -> str:
+def scheduler_host(scheduler: SchedulerSpec) -> str:
+    """Host to listen at: ``fqdn`` is the full name of this machine."""
+    return socket.getfqdn() if scheduler.host == "fqdn" else scheduler.host
+
+
+def dask_settings(scratch: str = "dask-scratch", *, dashboard: bool = False) -> str:
     """Dask settings of scheduler and workers (JSON, which is YAML); nothing of the user's own is added.
 
     Args:
         scratch: Dask's directory for temporary files.
+        dashboard: whether the scheduler has one.
 
-    Dask's HTTP servers stay plain even under TLS, so they get no routes. NVML's start-up aborts workers
-    on nodes whose driver and library differ, and no check of ours uses Dask's GPU metrics.
+    Dask's HTTP servers stay plain even under TLS, so they get no routes; with a dashboard the scheduler's
+    keeps its own, on loopback. NVML's start-up aborts workers on nodes whose driver and library differ, and
+    no check of ours uses Dask's GPU metrics.
     """
+    closed: dict[str, object] = {"http": {"routes": []}}
     settings = {
         "temporary-directory": scratch,
         "distributed": {
             "comm": {"require-encryption": True, "timeouts": {"connect": "15s", "tcp": "60s"}},
-            "scheduler": {"http": {"routes": []}, "allowed-failures": 0},
-            "worker": {"http": {"routes": []}},
+            "scheduler": {"allowed-failures": 0, **({} if dashboard else closed)},
+            "worker": closed,
             "diagnostics": {"nvml": False},
         },
     }

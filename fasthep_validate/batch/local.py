@@ -100,7 +100,7 @@ class LocalBatch:
         code = child.poll()
         if code is None:
             return JobStatus(job_id=job_id, state="running", node="localhost")
-        reason = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+        reason = f"ended by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if job_id not in self._ended:
             self._ended.add(job_id)
             self._log(job, reason)
@@ -110,3 +110,10 @@ class LocalBatch:
     def _log(job: JobSpec, text: str) -> None:
         with Path(job.log).open("a", encoding="utf-8") as stream:
             stream.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

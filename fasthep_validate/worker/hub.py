@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         Attributes:
             host: name or address to listen at.
             port: TCP port, 0 for any.
+            dashboard_port: port of the dashboard on loopback; ``None`` for no dashboard.
             dask_yaml: the run's Dask settings; no others are read.
             tls: the run's certificates.
             timeout: seconds for one question to a worker.
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
         host: str
         port: int
+        dashboard_port: int | None
         dask_yaml: str
         tls: Tls
         timeout: float
@@ -167,13 +169,14 @@ def _security(tls: Tls) -> Security:
 async def _listen(config: Config, security: Security) -> Scheduler:
     from distributed import Scheduler
 
+    dashboard = config["dashboard_port"]
     scheduler: Scheduler = await Scheduler(
         host=config["host"],
         port=config["port"],
         protocol="tls",
         security=security,
-        dashboard=False,
-        dashboard_address="127.0.0.1:0",
+        dashboard=dashboard is not None,
+        dashboard_address=f"127.0.0.1:{dashboard or 0}",
     )
     return scheduler
 

@@ -96,21 +96,19 @@ def test_no_worker_comes(user: User) -> None:
     assert user.left() == []
 
 
-@pytest.mark.parametrize("words", [(), ("-n", "2")])
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("change", "message", "words"),
     [
-        ("prefix: current", "prefix: /nowhere/env", "/nowhere/env"),
-        ("port: 0", "port: 1", "scheduler"),
+        (("prefix: current", "prefix: /nowhere/env"), "/nowhere/env", ()),
+        # RFC 5737: never an address of this machine
+        (("host: 127.0.0.1", "host: 192.0.2.1"), "scheduler", ("-n", "2")),
     ],
-    ids=["pack", "submit"],
+    ids=["pack", "submit-xdist"],
 )
-def test_an_error_while_opening(user: User, old: str, new: str, message: str, words: tuple[str, ...]) -> None:
-    if new == "port: 1":
-        host = "192.0.2.1"  # RFC 5737: never an address of this machine
-        profile = user.profile(("host: 127.0.0.1", f"host: {host}"))
-    else:
-        profile = user.profile((old, new))
+def test_an_error_while_opening(
+    user: User, change: tuple[str, str], message: str, words: tuple[str, ...]
+) -> None:
+    profile = user.profile(change)
     done = user.pytest("--fasthep-site", profile, *CHECKS, *words)
     assert done.code == pytest.ExitCode.TESTS_FAILED, done.text
     assert message in done.text
@@ -130,7 +128,7 @@ def test_an_error_while_opening(user: User, old: str, new: str, message: str, wo
         ("judging", signal.SIGTERM, ()),
         ("judging", signal.SIGINT, ("-n", "2")),
     ],
-    ids=lambda value: "xdist" if value == ("-n", "2") else None,
+    ids=["opening", "opening-xdist", "judging", "judging-xdist"],
 )
 def test_a_signal_ends_in_order(
     user: User, words: tuple[str, ...], signum: signal.Signals, when: str

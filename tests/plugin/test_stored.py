@@ -206,8 +206,7 @@ def test_checks_of_the_user_say_all_there_is(user: User) -> None:
     assert outcomes(user.report()) == outcomes(user.reports()[0])
 
 
-@pytest.mark.parametrize("where", ["checks", "my_checks"])
-@pytest.mark.parametrize("package", [True, False])
+@pytest.mark.parametrize(("where", "package"), [("checks", True), ("my_checks", False)])
 def test_files_called_like_ours(user: User, where: str, package: bool) -> None:
     """In a folder called like ours, too: neither is taken for the other."""
     user.write(
@@ -225,7 +224,7 @@ def test_files_called_like_ours(user: User, where: str, package: bool) -> None:
         ("environment.archive-intact", "default-1", "pass"),
     ]
     selected = ("-k", "archive_intact or test_b")
-    for words in ((here, *CHECKS), (*CHECKS, here), (*CHECKS, here, "--import-mode=importlib")):
+    for words in ((here, *CHECKS), (*CHECKS, here, "--import-mode=importlib")):
         done = user.judge(run, *words, *selected)
         assert outcomes(user.report()) == sorted(expected), done.text
     user.cli("judge", run, "--add-checks", where, "--check", "*environment.archive-intact", "--check", "*.b")

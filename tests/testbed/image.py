@@ -8,7 +8,6 @@ import platform
 import shutil
 import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import process
@@ -18,8 +17,9 @@ from tests.testbed.places import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-SUITE = "trixie"  # the first Debian after 2019 that has HTCondor; Slurm 24.11
+SUITE = "trixie"  # bookworm has no HTCondor
 RECIPE = FILES / "image"
 TIMEOUT = 1200  # seconds; one minute is usual
 

@@ -42,7 +42,7 @@ def of_prefix(prefix: Path | None) -> Software:
     if not done.ok:
         raise Refusal(f"--env: {python} does not run. {done.stderr.strip()}")
     facts = json.loads(done.stdout)
-    base, files = Path(facts["base"]), [Path(name) for name in facts["files"] if Path(name).exists()]
+    base, files = Path(facts["base"]), [Path(name) for name in facts["files"]]
     outside = links_outside(prefix, python) if base in SHARED_WITH_NODE else []
     return Software(
         binds=outermost([CHECKOUT, prefix, *(files if base in SHARED_WITH_NODE else [base])]),
@@ -52,9 +52,7 @@ def of_prefix(prefix: Path | None) -> Software:
 
 def outermost(paths: list[Path]) -> tuple[Path, ...]:
     """The paths that are in no other one, each once."""
-    return tuple(
-        path for path in dict.fromkeys(paths) if not any(other in path.parents for other in paths)
-    )
+    return tuple(path for path in dict.fromkeys(paths) if not any(other in path.parents for other in paths))
 
 
 def links_outside(prefix: Path, path: Path) -> list[tuple[Path, str]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fasthep_validate.models.base import Model
-from tests.testbed.plan import Plan  # noqa: TC001  pydantic reads it
+from tests.testbed.plan import Plan
 
 if TYPE_CHECKING:
     from tests.testbed.places import Places
@@ -73,7 +74,7 @@ class State(Model):
     plan: Plan
     supervisor: Process
     hub: Process | None = None
-    nodes: dict[str, Process] = {}
+    nodes: Mapping[str, Process] = Field(default_factory=dict)
     ready: bool = False
 
 

@@ -81,7 +81,7 @@ def test_environment_is_scrubbed(
 
 @pytest.mark.parametrize(
     ("script", "code", "reason"),
-    [("exit 65", 65, "exit code 65"), ("kill -9 $$", -9, "ended by signal 9")],
+    [("exit 65", 65, "exit code 65"), ("kill -9 $$", -9, "ended by SIGKILL")],
 )
 def test_exit_codes(
     batch: local.LocalBatch, job: Callable[[str], JobSpec], script: str, code: int, reason: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import suppress
 
 import pytest
 
-from fasthep_validate.signals import stoppable
+from fasthep_validate.signals import held, stoppable
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -38,3 +39,33 @@ def test_handlers_are_put_back() -> None:
         raise RuntimeError
     assert stopped.signum == 0
     assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_held_back_until_all_is_done(signum: int) -> None:
+    done = False
+    with stoppable() as stopped, pytest.raises(KeyboardInterrupt), held():
+        os.kill(os.getpid(), signum)
+        done = stopped.signum == 0
+    assert done
+    assert stopped.signum == signum
+
+
+def test_without_a_signal_holding_changes_nothing() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with suppress(RuntimeError), held():
+        raise RuntimeError
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_hear_no_signals() -> None:
+    heard = []
+
+    def work() -> None:
+        with stoppable() as stopped, held():
+            heard.append(stopped.signum)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert heard == [0]

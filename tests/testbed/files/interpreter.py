@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import sysconfig
+from pathlib import Path
 
+library = Path(sysconfig.get_config_var("LIBDIR")) / sysconfig.get_config_var("LDLIBRARY")
+files = [Path(sys.executable), Path(sysconfig.get_path("stdlib")), library]
 facts = {
-    "base": os.path.realpath(sys.base_prefix),
-    "files": [
-        os.path.realpath(sys.executable),
-        os.path.realpath(sysconfig.get_path("stdlib")),
-        os.path.join(sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("LDLIBRARY") or ""),
-    ],
+    "base": str(Path(sys.base_prefix).resolve()),
+    "files": [str(file.resolve()) for file in files if file.exists()],
 }
 print(json.dumps(facts))

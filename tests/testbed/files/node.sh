@@ -57,7 +57,7 @@ while IFS= read -r path; do
     fi
     above=${path%/*}
     while [ -n "$above" ]; do
-        chmod a+rx -- ".$above"
+        chmod a+x -- ".$above"
         above=${above%/*}
     done
     mount --bind -- "$path" ".$path"

@@ -36,6 +36,7 @@ from fasthep_validate.pack import pack
 from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, scheduler_host
 from fasthep_validate.profiles import Overrides, load_site
 from fasthep_validate.progress import Progress, Silent
+from fasthep_validate.signals import held
 from fasthep_validate.store import RunFolder, new_run, write_model, write_text
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Campaign:
         """
         packed = self.packed or self.prepare()
         self._probe = ThreadPoolExecutor(1, "probe").submit(self._probe_submit_host, packed)
-        self.cluster = Cluster(self.site.execution, packed, self.folder, progress=self.progress)
+        with held():  # from its first moment on there is a private folder to remove
+            self.cluster = Cluster(self.site.execution, packed, self.folder, progress=self.progress)
         self.cluster.start()
         self.cluster.wait()
         return self.cluster
@@ -131,6 +133,7 @@ class Campaign:
         self._store(cluster)
         write_model(self.folder.path / "connection.json", cluster.connection())
 
+    @held()
     def close(self) -> None:
         """Close the pools, collect the logs, and store all that is known; safe to call again."""
         cluster, self.cluster = self.cluster, None

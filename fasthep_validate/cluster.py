@@ -18,6 +18,7 @@ from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, dask_settings, scheduler_host
+from fasthep_validate.signals import held
 from fasthep_validate.store import write_model, write_text
 
 if TYPE_CHECKING:
@@ -91,13 +92,14 @@ class Cluster:
             SubmitError: the scheduler could not listen, or a job was refused.
         """
         self.progress.step("starting the scheduler")
-        self._hub = Hub(
-            Path(self.packed.submit_python),
-            self._hub_config(),
-            folder=self._private,
-            log=self.folder.debug / "logs" / "scheduler.log",
-            env=submit_environment(),
-        )
+        with held():  # what has been started must be known here
+            self._hub = Hub(
+                Path(self.packed.submit_python),
+                self._hub_config(),
+                folder=self._private,
+                log=self.folder.debug / "logs" / "scheduler.log",
+                env=submit_environment(),
+            )
         address = self._hub.wait_ready().address
         host, _, port = address.rpartition("://")[2].rpartition(":")
         secrets = {
@@ -245,6 +247,7 @@ class Cluster:
             "command": os.getpid(),
         }
 
+    @held()
     def _submit(self, job: JobSpec) -> None:
         write_model(self.folder.jobs / job.worker / "job.json", job)
         log = self.logs[job.worker]

@@ -89,5 +89,5 @@ class Interrupted(FasthepValidateError):
 
     @property
     def code(self) -> int:
-        """Exit code of the command: 128 plus the signal's number (130 for SIGINT, 143 for SIGTERM)."""
+        """Exit code of the command: 128 plus the signal's number (SIGHUP 129, SIGINT 130, SIGTERM 143)."""
         return 128 + self.signum

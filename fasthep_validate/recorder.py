@@ -44,6 +44,7 @@ class Recorder:
             version=version("fasthep-validate"),
             site=site.site,
             run=str(folder.path),
+            results=str(self.results),
             started=_now(),
             sentence="The run goes on.",
         )

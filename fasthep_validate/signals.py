@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run in order: pools closed, report written, nothing left."""
+"""Ctrl-C, SIGTERM and a lost terminal end a run in order: pools closed, report written, nothing left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Stopped:
 
 @contextmanager
 def stoppable() -> Iterator[Stopped]:
-    """Turn the first SIGINT or SIGTERM into ``KeyboardInterrupt``; those after it are not heard.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into ``KeyboardInterrupt``; those after it are not heard.
 
     A second Ctrl-C must not cut the cleaning short that the first one started. Outside the main thread
     Python hears no signals, and nothing changes.
@@ -46,7 +46,7 @@ def stoppable() -> Iterator[Stopped]:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end of the block, where the first one acts.
+    """Hold these signals back until the end of the block, where the first one acts.
 
     For what must not be left half done, such as closing pools.
     """
@@ -68,9 +68,15 @@ def _handler(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signum: signal.signal(signum, handle) for signum in SIGNALS}
+    heard = [signum for signum in SIGNALS if not _is_nohup(signum)]
+    before = {signum: signal.signal(signum, handle) for signum in heard}
     try:
         yield
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def _is_nohup(signum: int) -> bool:
+    """Whether the user wants the run to outlive the terminal."""
+    return signum == signal.SIGHUP and signal.getsignal(signum) == signal.SIG_IGN

@@ -117,6 +117,7 @@ class Report(Model):
         version: its version.
         site: name of the site.
         run: absolute path of the run folder.
+        results: absolute path of the folder that this report is in.
         started: UTC time, ISO 8601.
         finished: UTC time, ISO 8601; ``None`` while it runs.
         verdict: ``pass``, ``fail``, ``incomplete`` (interrupted) or ``error``.
@@ -135,6 +136,7 @@ class Report(Model):
     version: str
     site: str
     run: str
+    results: str = ""
     started: str
     finished: str | None = None
     verdict: Verdict = "incomplete"

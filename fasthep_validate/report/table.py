@@ -109,7 +109,7 @@ def _told_in_sentence(report: Report) -> bool:
 def _closing(report: Report, style: _Style) -> str:
     sentence = _paragraph(report.sentence or "The run is not finished.", style)
     # The path is left in one piece, however long: it is there to be copied.
-    results = f"Results: {RunFolder(Path(report.run)).results}"
+    results = f"Results: {report.results or RunFolder(Path(report.run)).results}"
     return f"{style.paint(sentence, _VERDICT_COLOURS[report.verdict])}\n{results}"
 
 

@@ -31,7 +31,6 @@ BATCH: Mapping[str, tuple[System, ...]] = {
 
 def main(words: list[str]) -> int:
     """Run one command; the exit code is 1 for a failure, 2 for what is not tried."""
-    signal.signal(signal.SIGTERM, _end)
     split = words.index("--") if "--" in words else len(words)
     options = parser().parse_args(words[:split])
     places = Places.of_user()
@@ -111,6 +110,7 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

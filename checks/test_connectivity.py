@@ -10,7 +10,8 @@ from fasthep_validate.outcomes import Blocked, not_applicable, warn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fasthep_validate.models.evidence import Exchange, Listener, Lookup, TlsEndpoint
+    from fasthep_validate.models.evidence import Exchange, Listener, TlsEndpoint
+    from fasthep_validate.models.probe import Lookup
     from fasthep_validate.view import Run, Worker
 
 SAFE_TLS = ("TLSv1.2", "TLSv1.3")

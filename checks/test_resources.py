@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fasthep_validate.outcomes import not_applicable, warn
 
 if TYPE_CHECKING:
-    from fasthep_validate.models.evidence import Limits
+    from fasthep_validate.models.probe import Limits
     from fasthep_validate.view import Worker
 
 MIB = 2**20  # batch systems round requests to mebibytes

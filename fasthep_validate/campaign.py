@@ -25,15 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fasthep_validate import bundled, process
-from fasthep_validate.batch import BATCHES
 from fasthep_validate.cluster import Cluster, submit_environment
 from fasthep_validate.errors import FasthepValidateError, NoWorkersError
 from fasthep_validate.events import read_probe
 from fasthep_validate.logs import collect
-from fasthep_validate.models.evidence import DaskEvidence, NodeProbe, SubmitEvidence, WorkerEvidence
+from fasthep_validate.models.evidence import DaskEvidence, SubmitEvidence, WorkerEvidence
+from fasthep_validate.models.probe import NodeProbe
 from fasthep_validate.modifiers import registered
 from fasthep_validate.pack import pack
-from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, scheduler_host
+from fasthep_validate.plan import NODE_LIBRARIES, scheduler_host
 from fasthep_validate.profiles import Overrides, load_site
 from fasthep_validate.progress import Progress, Silent
 from fasthep_validate.signals import held
@@ -42,7 +42,6 @@ from fasthep_validate.store import RunFolder, new_run, write_model, write_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fasthep_validate.models.job import JobSpec
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.models.profile import SiteProfile
 
@@ -203,19 +202,6 @@ class Campaign:
             "scratch": str(home),
             "timeout": self.site.execution.timeouts.probe,
         }
-
-
-def dry_run(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[JobSpec, ...]:
-    """The jobs of a run, written to ``folder`` but not submitted.
-
-    The scheduler's port is 0 where the profile leaves it open: it is chosen when the scheduler starts.
-    """
-    way = BATCHES[site.execution.strategy]
-    directives = {pool.name: way.directives(pool) for pool in site.execution.pools}
-    names = ("ca.pem", "worker.pem", "worker.key")
-    secrets = {Path("<made for the run>") / name: name for name in names}
-    scheduler = Endpoint(scheduler_host(site.execution.scheduler), site.execution.scheduler.port)
-    return Plan(site.execution, packed, folder, directives, secrets).jobs(scheduler)
 
 
 @contextmanager

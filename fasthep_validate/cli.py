@@ -20,9 +20,8 @@ from fasthep_validate.console import progress
 from fasthep_validate.errors import ConfigError, FasthepValidateError, Interrupted, JudgeError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from fasthep_validate.models.job import JobSpec
     from fasthep_validate.models.profile import SiteProfile
     from fasthep_validate.models.report import CheckInfo, Report
 
@@ -256,7 +255,8 @@ def _internal(bug: Exception, log: Path) -> FasthepValidateError:
 
 def _dry_run(profile: SiteProfile, display: Display) -> None:
     """Print every job as it would be submitted: script, directives, files, and what is in the small ones."""
-    from fasthep_validate.campaign import cache_folder, dry_run
+    from fasthep_validate import dry_run
+    from fasthep_validate.campaign import cache_folder
     from fasthep_validate.pack import pack as pack_environment
     from fasthep_validate.store import RunFolder
 
@@ -265,36 +265,8 @@ def _dry_run(profile: SiteProfile, display: Display) -> None:
     with tempfile.TemporaryDirectory(prefix="fasthep-validate-") as scratch:
         folder = RunFolder(Path(scratch))
         folder.create()
-        jobs = dry_run(profile, packed, folder)
-        if display.as_json:
-            typer.echo(json.dumps([_described(job) for job in jobs], indent=2))
-            return
-        for job in jobs:
-            typer.echo("\n".join(_job_lines(job)))
-
-
-def _described(job: JobSpec) -> dict[str, object]:
-    return {**job.model_dump(), "texts": dict(_texts(job))}
-
-
-def _job_lines(job: JobSpec) -> Iterator[str]:
-    yield f"# job {job.worker} (pool {job.pool})"
-    yield f"executable = {job.executable}"
-    yield f"arguments  = {' '.join(job.arguments)}"
-    yield from (f"directive    {name} = {value}" for name, value in job.directives.items())
-    yield from (f"transfer     {source} -> {name}" for source, name in job.transfer.items())
-    for name, text in _texts(job):
-        yield f"--- {name}"
-        yield text.rstrip()
-    yield ""
-
-
-def _texts(job: JobSpec) -> Iterator[tuple[str, str]]:
-    """The files that are written for this job; those of the package are the same for all."""
-    for source, name in job.transfer.items():
-        path = Path(source)
-        if path.parent.name == job.worker and path.exists():
-            yield name, path.read_text(encoding="utf-8")
+        jobs = dry_run.planned(profile, packed, folder)
+        typer.echo(dry_run.as_json(jobs) if display.as_json else dry_run.as_text(jobs))
 
 
 def _check_paths(added: Sequence[Path]) -> list[Path]:

@@ -289,11 +289,18 @@ def _private_folder() -> tuple[Path, RunTls]:
     """A folder that only the owner can read (mode 0700), with the keys of the run in it."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="fasthep-validate-"))
+    except OSError as error:
+        raise _no_room(error) from error
+    try:
         return folder, make_run_tls(folder)
     except OSError as error:
-        what = f"no place for the run's certificates and jobs: {error.strerror} ({error.filename})"
-        hint = "Make room there, or point TMPDIR at another filesystem."
-        raise SubmitError(f"TMPDIR: {what}. {hint}") from error
+        shutil.rmtree(folder, ignore_errors=True)
+        raise _no_room(error) from error
+
+
+def _no_room(error: OSError) -> SubmitError:
+    what = f"no place for the run's certificates and jobs in {tempfile.gettempdir()}: {error.strerror}"
+    return SubmitError(f"TMPDIR: {what}. Make room there, or point TMPDIR at another filesystem.")
 
 
 def submit_environment() -> dict[str, str]:

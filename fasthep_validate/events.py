@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from fasthep_validate.models.event import Event
-from fasthep_validate.models.evidence import NodeProbe
+from fasthep_validate.models.probe import NodeProbe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 ARCHIVE = "env.tar.gz"
 SCRIPT = "bootstrap.sh"
+PROBE = ("probe.py", "probe_code.py", "probe_config.py", "probe_node.py")
 # Files of the package that go with every job, flat into its directory.
-SHIPPED = (SCRIPT, "relocate.py", "probe.py", "launch.py")
+SHIPPED = (SCRIPT, "relocate.py", *PROBE, "launch.py")
 # Names of glibc's libraries and of the GPU driver's: the node provides them, whatever the pack says.
 NODE_LIBRARIES = (
     "ld-linux*.so*", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",

@@ -26,19 +26,10 @@ from fasthep_validate.models.evidence import (
     Clock,
     DaskEvidence,
     Exchange,
-    HostInfo,
-    ImportResult,
-    Leftovers,
-    Limits,
     Listener,
     LogFile,
-    Lookup,
     ModifierRun,
-    NodeProbe,
     PeerTransfer,
-    Provenance,
-    PythonInfo,
-    Scratch,
     SubmitEvidence,
     TlsEndpoint,
     WorkerEvidence,
@@ -53,6 +44,17 @@ from fasthep_validate.models.execution import (
 )
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest, Relocation
+from fasthep_validate.models.probe import (
+    HostInfo,
+    ImportResult,
+    Leftovers,
+    Limits,
+    Lookup,
+    NodeProbe,
+    Provenance,
+    PythonInfo,
+    Scratch,
+)
 from fasthep_validate.models.profile import SiteProfile
 from fasthep_validate.outcomes import Finding, judge
 from fasthep_validate.store import RunFolder, write_model
@@ -67,14 +69,9 @@ Subject = TypeVar("Subject", Run, Worker)
 
 NOW = 1_790_000_000.0
 WORKERS = ("default-0", "default-1")
-STACK = {
-    "python": "3.12.4",
-    "dask": "2026.8.0",
-    "distributed": "2026.8.0",
-    "msgpack": "1.1.0",
-    "lz4": "4.3.3",
-}
-VERSIONS = {"dask": "2026.8.0", "distributed": "2026.8.0", "lz4": "4.3.3", "numpy": "2.2.0"}
+DASK = {"dask": "2026.8.0", "distributed": "2026.8.0", "lz4": "4.3.3"}
+STACK = {"python": "3.12.4", "msgpack": "1.1.0", **DASK}
+VERSIONS = {"numpy": "2.2.0", **DASK}
 
 
 def compute(check: Callable[[Subject], object], subject: Subject) -> Finding:
@@ -142,10 +139,8 @@ def good_run(
     write_model(folder / "execution.json", site.execution)
     write_model(folder / "pack.json", pack or good_pack())
     write_model(layout.evidence / "submit.json", submit or good_submit())
-    planned = {
-        worker: good_worker(worker, among=site.execution.worker_ids())
-        for worker in site.execution.worker_ids()
-    }
+    ids = site.execution.worker_ids()
+    planned = {worker: good_worker(worker, among=ids) for worker in ids}
     for evidence in ({**planned, **{evidence.worker: evidence for evidence in workers}}).values():
         write_model(layout.evidence / f"{evidence.worker}.json", evidence)
         for log in evidence.logs:

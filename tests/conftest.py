@@ -28,6 +28,7 @@ class Private:
         return {
             "host": "127.0.0.1",
             "port": port,
+            "dashboard_port": None,
             "dask_yaml": str(self.path / "dask.yaml"),
             "tls": {"ca": str(self.tls.ca), **files},
             "timeout": 5.0,

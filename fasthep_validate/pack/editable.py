@@ -18,17 +18,11 @@ if TYPE_CHECKING:
 
 # Where the folder is not a git checkout; environments below it are found by their own marks.
 SKIP = {
-    ".git": "history",
-    "*/.git": "history",
+    ".*": "hidden: history, caches, environments",
+    "*/.*": "hidden: history, caches, environments",
     "*/node_modules": "not Python",
     "node_modules": "not Python",
     "*__pycache__/*.pyc": "compiled again",
-    ".*_cache": "a cache",
-    "*/.*_cache": "a cache",
-    ".venv": "an environment",
-    ".pixi": "an environment",
-    ".tox": "an environment",
-    ".nox": "an environment",
 }
 GIT_TIME = 60.0  # seconds
 

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
         DaskEvidence,
         Exchange,
         Listener,
-        Lookup,
         ModifierRun,
         PeerTransfer,
-        Provenance,
         TlsEndpoint,
     )
+    from fasthep_validate.models.probe import Lookup, Provenance
 
 T = TypeVar("T")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    from fasthep_validate.models.evidence import (
+    from fasthep_validate.models.evidence import SubmitEvidence
+    from fasthep_validate.models.probe import (
         HostInfo,
         ImportResult,
         Leftovers,
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
         Provenance,
         PythonInfo,
         Scratch,
-        SubmitEvidence,
     )
 
 T = TypeVar("T")

@@ -11,9 +11,10 @@ from fasthep_validate.view.node import Node
 
 if TYPE_CHECKING:
     from fasthep_validate.models.event import Event, Phase
-    from fasthep_validate.models.evidence import LogFile, NodeProbe, WorkerEvidence
+    from fasthep_validate.models.evidence import LogFile, WorkerEvidence
     from fasthep_validate.models.execution import Pool
     from fasthep_validate.models.job import JobState
+    from fasthep_validate.models.probe import NodeProbe
     from fasthep_validate.view.run import Run
 
 # The phase in which the job script runs the probe, and the one in which the worker is asked through Dask.

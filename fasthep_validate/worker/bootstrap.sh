@@ -274,7 +274,8 @@ whole() {
 
 transferred() {
     begin transferred
-    needed='worker.args probe.json.in probe.py launch.py dask.yaml ca.pem worker.pem worker.key'
+    needed='worker.args probe.json.in probe.py probe_code.py probe_config.py probe_node.py launch.py
+    dask.yaml ca.pem worker.pem worker.key'
     for file in $needed ${p_archive:+relocate.py}; do
         [ -s "$file" ] || fail missing-file "$file is not in $dir, or is empty"
     done

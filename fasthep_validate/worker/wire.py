@@ -17,7 +17,7 @@ PATIENCE = 5.0  # seconds for one connection, and for each answer on it
 
 
 def lookup(name: str) -> Facts:
-    """Resolve a name; the fields of ``models.evidence.Lookup``."""
+    """Resolve a name; the fields of ``models.probe.Lookup``."""
     started = time.monotonic()
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)

@@ -69,7 +69,7 @@ def test_main_job(user: User, python: Path) -> None:
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
 def test_under_pytest(user: User, python: Path, workers: list[str]) -> None:
     checks = ["--fasthep-site", "local", "--pyargs", "fasthep_validate.checks"]
-    own = ["--basetemp", user.home / "pytest"]  # pytest-xdist's workers leave a folder where they may
+    own = ["--basetemp", str(user.home / "pytest")]  # pytest-xdist's workers leave a folder where they may
     done = run(user, python, "-m", "pytest", *own, *workers, *checks)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Site local works" in done.stdout

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from checks import test_connectivity as checks
-from fasthep_validate.models.evidence import Clock, Exchange, Listener, Lookup, PeerTransfer, TlsEndpoint
+from fasthep_validate.models.evidence import Clock, Exchange, Listener, PeerTransfer, TlsEndpoint
+from fasthep_validate.models.probe import Lookup
 from fasthep_validate.testing import changed, compute, good_run, good_site, good_submit, good_worker
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import test_environment as checks
-from fasthep_validate.models.evidence import ImportResult, Leftovers, OutsideFile, Provenance
 from fasthep_validate.models.packed import GlibcFloor
+from fasthep_validate.models.probe import ImportResult, Leftovers, OutsideFile, Provenance
 from fasthep_validate.testing import (
     STACK,
     VERSIONS,

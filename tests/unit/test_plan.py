@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from distributed.cli.dask_worker import main as dask_worker
 
-from fasthep_validate.plan import ARCHIVE, NODE_LIBRARIES, Endpoint, Plan, dask_settings, worker_arguments
+from fasthep_validate.bundled import worker_file
+from fasthep_validate.plan import (
+    ARCHIVE,
+    NODE_LIBRARIES,
+    SCRIPT,
+    SHIPPED,
+    Endpoint,
+    Plan,
+    dask_settings,
+    worker_arguments,
+)
 from fasthep_validate.store import RunFolder, new_run
 from fasthep_validate.testing import good_pack, good_site
 
@@ -52,6 +63,20 @@ def test_files_of_a_job_are_flat_and_exist(plan: Plan) -> None:
     here = {path for path, name in job.transfer.items() if name not in {ARCHIVE, "worker.key"}}
     assert all(Path(path).is_file() for path in here)
     assert {"bootstrap.sh", "probe.py", "launch.py", "relocate.py", "job.params", "dask.yaml"} <= set(names)
+
+
+def test_what_programs_of_a_job_import_goes_with_them_and_is_waited_for() -> None:
+    programs = [name for name in SHIPPED if name.endswith(".py")]
+    beside = {path.name for path in worker_file("probe.py").parent.glob("*.py")}
+    imported = {
+        f"{name}.py"
+        for program in programs
+        for name in re.findall(r"^ +(?:from|import) (\w+)", worker_file(program).read_text(), re.MULTILINE)
+    }
+    assert imported & beside == {"probe_code.py", "probe_config.py", "probe_node.py"}
+    assert imported & beside <= set(programs)
+    (needed,) = re.findall(r"needed='([^']*)'", worker_file(SCRIPT).read_text())
+    assert set(programs) - {"relocate.py"} <= set(needed.split())  # that only where there is an archive
 
 
 def test_secrets_are_named_but_not_read(plan: Plan) -> None:

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fasthep_validate.models.event import PHASES, Event, EventState, Phase, PhaseTime
-from fasthep_validate.models.evidence import HostInfo, NodeProbe, WorkerEvidence
+from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.models.job import JobStatus
+from fasthep_validate.models.probe import HostInfo, NodeProbe
 from fasthep_validate.report.phases import phase_times, summarise
 
 Source = Literal["submit", "worker"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fasthep_validate.models.evidence import Provenance
+from fasthep_validate.models.probe import Provenance
 from fasthep_validate.plan import NODE_LIBRARIES
 from fasthep_validate.worker import tasks
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fasthep_validate.credentials.run_tls import RunTls, make_run_tls
-from fasthep_validate.models.evidence import Lookup, TlsEndpoint
+from fasthep_validate.models.evidence import TlsEndpoint
+from fasthep_validate.models.probe import Lookup
 from fasthep_validate.worker import wire
 
 if TYPE_CHECKING:

@@ -1,0 +1,61 @@
+"""What a run would submit, and how that is shown; nothing is started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fasthep_validate.batch import BATCHES
+from fasthep_validate.plan import Endpoint, Plan, scheduler_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fasthep_validate.models.job import JobSpec
+    from fasthep_validate.models.packed import PackedEnv
+    from fasthep_validate.models.profile import SiteProfile
+    from fasthep_validate.store import RunFolder
+
+
+def planned(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[JobSpec, ...]:
+    """The jobs of a run, written to ``folder`` but not submitted.
+
+    The scheduler's port is 0 where the profile leaves it open: it is chosen when the scheduler starts.
+    """
+    way = BATCHES[site.execution.strategy]
+    directives = {pool.name: way.directives(pool) for pool in site.execution.pools}
+    names = ("ca.pem", "worker.pem", "worker.key")
+    secrets = {Path("<made for the run>") / name: name for name in names}
+    scheduler = Endpoint(scheduler_host(site.execution.scheduler), site.execution.scheduler.port)
+    return Plan(site.execution, packed, folder, directives, secrets).jobs(scheduler)
+
+
+def as_json(jobs: Iterable[JobSpec]) -> str:
+    """The jobs, each with its ``texts``: what is in the files written for it."""
+    return json.dumps([{**job.model_dump(), "texts": dict(_texts(job))} for job in jobs], indent=2)
+
+
+def as_text(jobs: Iterable[JobSpec]) -> str:
+    """The same to be read."""
+    return "\n".join(line for job in jobs for line in _lines(job))
+
+
+def _lines(job: JobSpec) -> Iterator[str]:
+    yield f"# job {job.worker} (pool {job.pool})"
+    yield f"executable = {job.executable}"
+    yield f"arguments  = {' '.join(job.arguments)}"
+    yield from (f"directive    {name} = {value}" for name, value in job.directives.items())
+    yield from (f"transfer     {source} -> {name}" for source, name in job.transfer.items())
+    for name, text in _texts(job):
+        yield f"--- {name}"
+        yield text.rstrip()
+    yield ""
+
+
+def _texts(job: JobSpec) -> Iterator[tuple[str, str]]:
+    """The files that are written for this job; those of the package are the same for all."""
+    for source, name in job.transfer.items():
+        path = Path(source)
+        if path.parent.name == job.worker and path.exists():
+            yield name, path.read_text(encoding="utf-8")

@@ -1,0 +1,40 @@
+"""What the probe is to look at, as the submit host wrote it down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to look at.
+
+    Attributes:
+        root: the extracted tree, or the prefix used in place.
+        relocations: absolute paths of the submit host that must be gone from the tree.
+        text_files: files below the tree that held one of them.
+        required_imports: modules that must be importable.
+        scheduler_host: name to be resolved.
+        node_libraries: names or patterns of libraries that are left to the node.
+        scratch: directory to be tried.
+        timeout: seconds for each group of sections.
+        environment_allow: variables to be recorded besides the usual ones.
+    """
+
+    root: str
+    relocations: list[str] = field(default_factory=list)
+    text_files: list[str] = field(default_factory=list)
+    required_imports: list[str] = field(default_factory=list)
+    scheduler_host: str = ""
+    node_libraries: list[str] = field(default_factory=list)
+    scratch: str = "."
+    timeout: float = 30.0
+    environment_allow: list[str] = field(default_factory=list)
+
+
+def read_config(path: str) -> Config:
+    """Keys that are not known are left alone: an older probe serves a newer command."""
+    given = json.loads(Path(path).read_text(encoding="utf-8"))
+    return Config(**{item.name: given[item.name] for item in fields(Config) if item.name in given})

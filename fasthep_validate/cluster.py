@@ -22,6 +22,7 @@ from fasthep_validate.signals import held
 from fasthep_validate.store import write_model, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from distributed import Client
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fasthep_validate.store import RunFolder
 
 AT_ONCE = 16  # workers that are asked at the same time
+ENDED = {"exited", "held", "removed", "lost"}  # states of a job whose worker will not come
 POLL = 0.1  # seconds between two looks at jobs and logs
 HUB_EXIT = 5.0  # seconds for the scheduler's process, once all is over
 
@@ -63,6 +65,8 @@ class Cluster:
         self._scratch = self._private / "jobs"
         self._scratch.mkdir()
         self._batch = way.make(self._scratch)
+        self._known: Mapping[str, JobStatus] = {}
+        self._ask_at = 0.0
         self._directives = {pool.name: way.directives(pool) for pool in execution.pools}
 
     def __enter__(self) -> Self:
@@ -140,10 +144,12 @@ class Cluster:
 
     def statuses(self) -> dict[str, JobStatus]:
         """What is known of every planned worker's job."""
-        running = self._batch.status(
-            [job_id for worker, job_id in self._job_ids.items() if worker not in self._final]
-        )
-        states = {worker: running[job_id] for worker, job_id in self._job_ids.items() if job_id in running}
+        if time.monotonic() >= self._ask_at:
+            left = [job_id for worker, job_id in self._job_ids.items() if worker not in self._final]
+            self._known = self._batch.status(left)
+            self._ask_at = time.monotonic() + self._batch.interval
+        known = self._known
+        states = {worker: known[job_id] for worker, job_id in self._job_ids.items() if job_id in known}
         planned = {worker: JobStatus(job_id="", state="planned") for worker in self.logs}
         return {**planned, **states, **self._final}
 
@@ -199,8 +205,14 @@ class Cluster:
                 self._hub.stop()
                 self._await_exits(grace if self.registered else 0.0)
         finally:
-            left = [job_id for worker, job_id in self._job_ids.items() if worker not in self._final]
+            queued = {"held"}  # it will not run, but it is still in the queue
+            left = [
+                job_id
+                for worker, job_id in self._job_ids.items()
+                if worker not in self._final or self._final[worker].state in queued
+            ]
             self._batch.cancel(left)
+            self._ask_at = 0.0
             self._take_states()
             for log in self.logs.values():
                 log.poll()
@@ -270,7 +282,7 @@ class Cluster:
             log = self.logs[worker]
             if status.state == "running" and not log.has("matched", "end"):
                 log.note("matched", "end", detail=status.node)
-            if status.state in {"exited", "removed", "lost"} and worker not in self._final:
+            if status.state in ENDED and worker not in self._final:
                 self._final[worker] = status
 
     def _await_exits(self, seconds: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fasthep_validate.batch import local
+from fasthep_validate.batch import htcondor, local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Batch(Protocol):
-    """A batch system, as the cluster sees it."""
+    """A batch system, as the cluster sees it.
+
+    Attributes:
+        interval: seconds between two queries; asking more often is no use, or burdens others.
+    """
+
+    interval: float
 
     def submit(self, job: JobSpec) -> str:
         """Submit a job and return the batch system's id of it.
@@ -53,4 +59,7 @@ class Way:
     directives: Callable[[Pool], dict[str, str]]
 
 
-BATCHES: Mapping[Strategy, Way] = {"local": Way(local.LocalBatch, local.directives)}
+BATCHES: Mapping[Strategy, Way] = {
+    "local": Way(local.LocalBatch, local.directives),
+    "htcondor": Way(htcondor.HTCondorBatch, htcondor.directives),
+}

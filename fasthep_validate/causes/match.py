@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_QUOTES = 5
 """Lines that are quoted of each kind of evidence."""
 
-_GONE = {"exited", "removed", "lost"}
+_GONE = {"exited", "held", "removed", "lost"}
 _START: tuple[Phase, ...] = PHASES[: PHASES.index("exited")]
 
 

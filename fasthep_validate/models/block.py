@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from fasthep_validate.models.execution import EnvironmentType, StagingMode, Strategy
-from fasthep_validate.models.pool_config import Config, PoolConfig
+from fasthep_validate.models.pool_config import BATCH, BATCH_KEYS, Config, PoolConfig
 from fasthep_validate.models.written import (
     Count,
     Memory,
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from fasthep_validate.models.written import Found
 
 BACKENDS = ("dask", "local")
-STRATEGIES: Mapping[str, Strategy] = {"local": "local", "default": "local"}
-LATER = ("htcondor", "slurm")  # strategies of fasthep-distributed that this release cannot start
+STRATEGIES: Mapping[str, Strategy] = {"local": "local", "default": "local", "htcondor": "htcondor"}
+LATER = ("slurm",)  # strategies of fasthep-distributed that this release cannot start
 
 
 class EnvironmentRule(NamedTuple):
@@ -254,6 +254,8 @@ class Execution(Written):
             yield ("pools",), mistake("no pool, so there is nothing to start", hint)
         for name, pool in (self.pools or {}).items():
             yield from self._pool_mistakes(name, pool)
+            yield from self._batch_mistakes(("pools", name, "config"), pool.config)
+        yield from self._batch_mistakes(("config",), self.config)
         if self.config.default_workers and self.pools and "default" not in self.pools:
             yield ("config",), mistake("'workers' is for pool 'default', which is not among the pools")
         names = [modifier.name for modifier in self.modifiers or ()]
@@ -284,6 +286,11 @@ class Execution(Written):
                 ("pools", name, "resources"),
                 mistake(what, hint, needs=("execution", "resources", pool.resources)),
             )
+
+    def _batch_mistakes(self, place: tuple[str, ...], config: PoolConfig) -> Iterator[Found]:
+        for key in BATCH_KEYS if self.strategy == "local" else ():
+            if key in config.model_fields_set:
+                yield (*place, key), mistake(f"not supported: {BATCH}")
 
     def _implied(self) -> tuple[str, ...]:
         """fasthep-flow knows an empty ``default`` where no resources are written at all."""

@@ -83,6 +83,7 @@ class Pool(Model):
         local_directory: Dask's scratch below the job's own directory, or an absolute path.
         worker_extra_args: further arguments for ``dask worker``.
         dask_resources: Dask resource labels, ``{"GPU": 1}``.
+        directives: what the profile adds to the batch system's directives, or changes in them.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Pool(Model):
     local_directory: str | None = None
     worker_extra_args: tuple[str, ...] = ()
     dask_resources: dict[str, float] = {}
+    directives: dict[str, str] = {}
 
     def worker_ids(self) -> tuple[str, ...]:
         """Planned workers, ``default-0``, ``default-1``, ..."""

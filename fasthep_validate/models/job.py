@@ -6,7 +6,7 @@ from typing import Literal
 
 from fasthep_validate.models.base import Model
 
-JobState = Literal["planned", "submitted", "running", "exited", "removed", "lost"]
+JobState = Literal["planned", "submitted", "running", "exited", "held", "removed", "lost"]
 
 
 class JobSpec(Model):

@@ -25,7 +25,9 @@ from fasthep_validate.models.written import (
 
 LOOPBACK = ("", "127.0.0.1", "localhost")
 
-_BATCH = "it is for a batch system, and strategy 'local' has none"
+BATCH = "it is for a batch system, and strategy 'local' has none"
+# Keys that only the strategies of a batch system have a use for.
+BATCH_KEYS = ("queue", "site_directives", "job_extra_directives")
 _RUN_WIDE = "it is for the whole run, so it belongs under execution.config"
 _DELIVERY = "files that workers write are not delivered; results come back through Dask"
 
@@ -74,8 +76,7 @@ class PoolConfig(Written):
     """Settings of the workers of a pool."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("queue", "walltime", "account", "site_directives"), _BATCH),
-        **dict.fromkeys(("job_extra_directives", "submit_command_extra"), _BATCH),
+        **dict.fromkeys(("walltime", "account", "submit_command_extra"), BATCH),
         **dict.fromkeys(("output_destination", "output_files", "output_directories"), _DELIVERY),
         "log_directory": "logs are in the run folder, below debug/distributed",
         **dict.fromkeys(("workers", "n_workers"), "the number of workers is the pool's own key 'workers'"),
@@ -98,6 +99,17 @@ class PoolConfig(Written):
     """Dask's scratch space, below the job's directory unless absolute."""
     worker_extra_args: tuple[str, ...] | None = None
     """Further arguments for ``dask worker``."""
+    queue: Text | None = None
+    """Batch systems only: CERN's ``+JobFlavour``, such as ``workday``."""
+    site_directives: dict[str, str] | None = None
+    """Batch systems only: submit commands that a site needs, such as ``MY.IsDaskWorker: "true"``."""
+    job_extra_directives: dict[str, str] | None = None
+    """Batch systems only: submit commands of your own; they go before those of the site."""
+
+    def directives(self) -> dict[str, str]:
+        """What is added to the batch system's directives."""
+        flavour = {"+JobFlavour": f'"{self.queue}"'} if self.queue else {}
+        return {**flavour, **(self.site_directives or {}), **(self.job_extra_directives or {})}
 
     @field_validator("worker_extra_args")
     @classmethod

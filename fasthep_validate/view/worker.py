@@ -26,6 +26,7 @@ _IMPLIED: dict[JobState, set[Phase]] = {
     "planned": set(),
     "submitted": {"submitted"},
     "lost": {"submitted"},
+    "held": {"submitted"},
     "removed": {"submitted"},
     "running": {"matched"},
     "exited": {"matched"},
@@ -95,7 +96,7 @@ class Worker(Node):
                 return phase, event
             if index > passed and not (event and event.state in ("end", "skip")):
                 return phase, event
-        ended = self.evidence.job.state in ("exited", "removed", "lost")
+        ended = self.evidence.job.state in ("exited", "held", "removed", "lost")
         return (last, self.last_event(last)) if ended and self.evidence.dask is None else None
 
     def last_event(self, phase: Phase) -> Event | None:

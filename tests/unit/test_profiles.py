@@ -97,8 +97,10 @@ def test_an_unknown_site_is_answered_with_the_nearest() -> None:
     write("site_profiles/lxplus.yaml", POOL)
     with pytest.raises(ConfigError) as caught:
         load_site("lxplsu")
-    assert str(caught.value) == "--site: no site 'lxplsu'. Did you mean 'lxplus'? Known: local, lxplus."
-    with pytest.raises(ConfigError, match=r"no site 'qqq'\. Known: local, lxplus\.$"):
+    known = ", ".join(sorted(site.name for site in find_sites()))
+    assert "local, lxplus" in known
+    assert str(caught.value) == f"--site: no site 'lxplsu'. Did you mean 'lxplus'? Known: {known}."
+    with pytest.raises(ConfigError, match=rf"no site 'qqq'\. Known: {known}\.$"):
         load_site("qqq")
 
 
@@ -179,9 +181,8 @@ def test_profiles_that_extend_each_other() -> None:
     assert mistakes("extends: ./p.yaml") == [
         "p.yaml:1: './p.yaml' extends itself. Remove 'extends' from one of the files."
     ]
-    assert mistakes("\nextends: lcal") == [
-        "p.yaml:2: no site 'lcal'. Did you mean 'local'? Known: a, b, local."
-    ]
+    (problem,) = mistakes("\nextends: lcal")
+    assert problem.startswith("p.yaml:2: no site 'lcal'. Did you mean 'local'? Known: a, b, ")
 
 
 # --- modifiers of the profile

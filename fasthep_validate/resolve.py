@@ -61,7 +61,7 @@ def _pool(name: str, written: block.Execution, network: Network) -> execution.Po
         local_directory=config.local_directory,
         worker_extra_args=config.worker_extra_args or (),
         dask_resources=dask_resources(resource_name, asked),
-        directives=config.directives(),
+        directives=config.directives(written.strategy),
     )
 
 

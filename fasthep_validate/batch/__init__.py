@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fasthep_validate.batch import htcondor, local
+from fasthep_validate.batch import htcondor, local, slurm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,4 +62,5 @@ class Way:
 BATCHES: Mapping[Strategy, Way] = {
     "local": Way(local.LocalBatch, local.directives),
     "htcondor": Way(htcondor.HTCondorBatch, htcondor.directives),
+    "slurm": Way(slurm.SlurmBatch, slurm.directives),
 }

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from fasthep_validate.models.execution import EnvironmentType, StagingMode, Strategy
-from fasthep_validate.models.pool_config import BATCH, BATCH_KEYS, Config, PoolConfig
+from fasthep_validate.models.pool_config import BATCH, BATCH_KEYS, DIRECTIVES, EXTRA, Config, PoolConfig
 from fasthep_validate.models.written import (
     Count,
     Memory,
@@ -42,8 +42,12 @@ if TYPE_CHECKING:
     from fasthep_validate.models.written import Found
 
 BACKENDS = ("dask", "local")
-STRATEGIES: Mapping[str, Strategy] = {"local": "local", "default": "local", "htcondor": "htcondor"}
-LATER = ("slurm",)  # strategies of fasthep-distributed that this release cannot start
+STRATEGIES: Mapping[str, Strategy] = {
+    "local": "local",
+    "default": "local",
+    "htcondor": "htcondor",
+    "slurm": "slurm",
+}
 
 
 class EnvironmentRule(NamedTuple):
@@ -226,10 +230,8 @@ class Execution(Written):
         if not isinstance(value, str):
             raise mistake(f"expected text, got {shown(value)}")
         name = value.strip() or "default"
-        if name in LATER:
-            raise mistake(f"{name!r} is not supported by this release", "Write 'local'.")
         if name not in STRATEGIES:
-            raise mistake(f"no strategy {name!r}", nearest(name, (*STRATEGIES, *LATER)))
+            raise mistake(f"no strategy {name!r}", nearest(name, STRATEGIES))
         return STRATEGIES[name]
 
     @model_validator(mode="after")
@@ -288,9 +290,11 @@ class Execution(Written):
             )
 
     def _batch_mistakes(self, place: tuple[str, ...], config: PoolConfig) -> Iterator[Found]:
-        for key in BATCH_KEYS if self.strategy == "local" else ():
-            if key in config.model_fields_set:
-                yield (*place, key), mistake(f"not supported: {BATCH}")
+        used = {*DIRECTIVES[self.strategy], *(() if self.strategy == "local" else EXTRA)}
+        reason = BATCH if self.strategy == "local" else f"strategy {self.strategy!r} has no use for it"
+        for key in BATCH_KEYS:
+            if key in config.model_fields_set and key not in used:
+                yield (*place, key), mistake(f"not supported: {reason}")
 
     def _implied(self) -> tuple[str, ...]:
         """fasthep-flow knows an empty ``default`` where no resources are written at all."""

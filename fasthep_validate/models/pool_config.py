@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, StrictBool, field_validator, model_validator
 
@@ -23,11 +23,20 @@ from fasthep_validate.models.written import (
     written_as,
 )
 
+if TYPE_CHECKING:
+    from fasthep_validate.models.execution import Strategy
+
 LOOPBACK = ("", "127.0.0.1", "localhost")
 
 BATCH = "it is for a batch system, and strategy 'local' has none"
-# Keys that only the strategies of a batch system have a use for.
-BATCH_KEYS = ("queue", "site_directives", "job_extra_directives")
+# Keys that only a batch system has a use for: what they become there, with ``{}`` for the value.
+DIRECTIVES: Mapping[Strategy, Mapping[str, tuple[str, str]]] = {
+    "local": {},
+    "htcondor": {"queue": ("+JobFlavour", '"{}"')},
+    "slurm": {"queue": ("--partition", "{}"), "account": ("--account", "{}"), "walltime": ("--time", "{}")},
+}
+EXTRA = ("site_directives", "job_extra_directives")
+BATCH_KEYS = ("queue", "account", "walltime", *EXTRA)
 _RUN_WIDE = "it is for the whole run, so it belongs under execution.config"
 _DELIVERY = "files that workers write are not delivered; results come back through Dask"
 
@@ -72,11 +81,19 @@ def dashboard_port(value: object) -> object:
     return port
 
 
+def as_mapping(value: object) -> object:
+    """``["--qos=debug", "--exclusive"]``, as fasthep-distributed has it for Slurm, as a mapping."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return value
+    parts = (item.partition("=") for item in value)
+    return {key.strip(): text.strip() for key, _, text in parts}
+
+
 class PoolConfig(Written):
     """Settings of the workers of a pool."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("walltime", "account", "submit_command_extra"), BATCH),
+        "submit_command_extra": "write what it would say as a directive of the job",
         **dict.fromkeys(("output_destination", "output_files", "output_directories"), _DELIVERY),
         "log_directory": "logs are in the run folder, below debug/distributed",
         **dict.fromkeys(("workers", "n_workers"), "the number of workers is the pool's own key 'workers'"),
@@ -100,16 +117,21 @@ class PoolConfig(Written):
     worker_extra_args: tuple[str, ...] | None = None
     """Further arguments for ``dask worker``."""
     queue: Text | None = None
-    """Batch systems only: CERN's ``+JobFlavour``, such as ``workday``."""
-    site_directives: dict[str, str] | None = None
-    """Batch systems only: submit commands that a site needs, such as ``MY.IsDaskWorker: "true"``."""
-    job_extra_directives: dict[str, str] | None = None
-    """Batch systems only: submit commands of your own; they go before those of the site."""
+    """HTCondor: CERN's ``+JobFlavour``, such as ``workday``. Slurm: the partition."""
+    account: Text | None = None
+    """Slurm: the account that is charged."""
+    walltime: Text | None = None
+    """Slurm: the time limit, such as ``1:00:00``."""
+    site_directives: Annotated[dict[str, str] | None, BeforeValidator(as_mapping)] = None
+    """Batch systems: directives that a site needs, such as ``MY.IsDaskWorker: "true"`` or ``--qos: debug``."""
+    job_extra_directives: Annotated[dict[str, str] | None, BeforeValidator(as_mapping)] = None
+    """Batch systems: directives of your own, as a mapping or a list of ``--key=value``; they go last."""
 
-    def directives(self) -> dict[str, str]:
+    def directives(self, strategy: Strategy) -> dict[str, str]:
         """What is added to the batch system's directives."""
-        flavour = {"+JobFlavour": f'"{self.queue}"'} if self.queue else {}
-        return {**flavour, **(self.site_directives or {}), **(self.job_extra_directives or {})}
+        table = DIRECTIVES[strategy].items()
+        named = {name: text.format(getattr(self, key)) for key, (name, text) in table if getattr(self, key)}
+        return {**named, **(self.site_directives or {}), **(self.job_extra_directives or {})}
 
     @field_validator("worker_extra_args")
     @classmethod

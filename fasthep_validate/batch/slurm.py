@@ -1,0 +1,218 @@
+"""Slurm without a shared filesystem: an allocation by ``sbatch``, files by ``sbcast``, the worker by ``srun``.
+
+``sbatch`` leaves a job's output on the node, and files where they are. So the batch script only holds the
+allocation (``slurm_hold.sh``); when it runs, the job's files are broadcast to the node's own disk and the job
+script is started as a step, whose output comes to the submit host as it is written. dask-jobqueue's
+``SLURMCluster`` submits a script that needs the submit host's Python and filesystem.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fasthep_validate import bundled, process
+from fasthep_validate.errors import SubmitError
+from fasthep_validate.models.job import JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fasthep_validate.models.execution import Pool
+    from fasthep_validate.models.job import JobSpec, JobState
+
+PATIENCE = 60.0  # seconds for one command of Slurm's; a busy controller takes its time
+SEND = 600.0  # seconds for one file
+AT_ONCE = 8  # allocations that files are sent to at the same time
+BASE = "/tmp"
+# What a step gets of the environment: nothing of the submit host's but the way to its tools.
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+# Compact states of squeue(1); whatever else it says is the end of a job.
+STATES: Mapping[str, JobState] = {
+    "PENDING": "submitted",
+    "REQUEUED": "submitted",
+    "SUSPENDED": "running",
+    "CONFIGURING": "submitted",
+    "RUNNING": "running",
+    "COMPLETING": "running",
+    "STAGE_OUT": "running",
+}
+
+
+def directives(pool: Pool) -> dict[str, str]:
+    """Options of ``sbatch`` for a pool: what it asks for, then what the profile adds or changes.
+
+    ``--mem`` is in MiB, rounded up; an empty value is an option without one. ``disk`` is not asked for:
+    most clusters do not say how much their nodes have, and ``--tmp`` would then fit none.
+    """
+    asked = pool.resources
+    wanted = {
+        "--job-name": f"fasthep-{pool.name}",
+        "--nodes": "1",
+        "--ntasks": "1",
+        "--cpus-per-task": str(asked.cpus),
+        "--mem": f"{-(-asked.memory // 2**20)}M" if asked.memory else "",
+        "--gres": f"gpu:{asked.gpus}" if asked.gpus else "",
+        "--chdir": BASE,
+        "--output": "/dev/null",
+        "--export": ",".join(ENVIRONMENT),
+        "--no-requeue": "",
+    }
+    return {key: value for key, value in wanted.items() if value or key == "--no-requeue"} | pool.directives
+
+
+@dataclass
+class Allocation:
+    """A job on its way: its files are sent and its step started once it runs.
+
+    Attributes:
+        job: what was submitted.
+        step: its step, once it has been started.
+        failure: why there is no step.
+        sending: whether its files are on their way.
+    """
+
+    job: JobSpec
+    step: subprocess.Popen[bytes] | None = None
+    failure: str = ""
+    sending: bool = False
+
+
+class SlurmBatch:
+    """Jobs on the cluster that the command line tools of this submit host talk to."""
+
+    interval = 1.0  # seconds; one squeue for all jobs
+
+    def __init__(self, scratch: Path) -> None:
+        """``scratch`` is not used: jobs run on their nodes."""
+        self._scratch = scratch
+        self._allocations: dict[str, Allocation] = {}
+        self._senders = ThreadPoolExecutor(AT_ONCE, "sbcast")
+
+    def submit(self, job: JobSpec) -> str:
+        """Ask for an allocation; the id is Slurm's."""
+        options = [f"{key}={value}" if value else key for key, value in job.directives.items()]
+        hold = bundled.worker_file("slurm_hold.sh")
+        done = _slurm("sbatch", "--parsable", *options, str(hold), BASE, str(round(SEND)))
+        job_id = done.stdout.strip().partition(";")[0]
+        if not done.ok or not job_id.isdigit():
+            words = " ".join((done.stderr or done.stdout).split())
+            raise SubmitError(f"{job.worker}: sbatch refused the job: {words}. Its options were {options}.")
+        self._allocations[job_id] = Allocation(job)
+        _log(job, f"submitted as job {job_id}")
+        return job_id
+
+    def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
+        """State of these jobs; those that have begun to run get their files and their step."""
+        if not job_ids:
+            return {}
+        done = _slurm("squeue", "--me", "--noheader", "--format=%i|%T|%r|%N")
+        if not done.ok:
+            raise SubmitError(f"squeue: the jobs could not be asked for: {' '.join(done.stderr.split())}.")
+        queued = {line.partition("|")[0]: line.split("|") for line in done.stdout.splitlines()}
+        return {job_id: self._status(job_id, queued.get(job_id)) for job_id in job_ids}
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Cancel these jobs; their steps end with them."""
+        if job_ids:
+            _slurm("scancel", *job_ids)
+        self._senders.shutdown(cancel_futures=True)
+        for job_id in job_ids:
+            step = self._allocations[job_id].step
+            if step is not None:
+                try:
+                    step.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill_group(step)
+                    step.wait()
+
+    def _status(self, job_id: str, line: Sequence[str] | None) -> JobStatus:
+        allocation = self._allocations[job_id]
+        code = allocation.step.poll() if allocation.step else None
+        state, reason, node = line[1:] if line else ("", "", "")
+        if code is not None and state in STATES:  # the step is over, and the allocation about to end
+            return JobStatus(job_id=job_id, state="running", node=node)
+        if allocation.failure or code is not None:
+            words = allocation.failure or f"exit code {code}"
+            return JobStatus(job_id=job_id, state="exited", exit_code=code, reason=words, node=node)
+        if state not in STATES:
+            return JobStatus(
+                job_id=job_id, state="removed" if state else "lost", reason=_ended(job_id, state)
+            )
+        if state == "RUNNING" and not allocation.sending:
+            allocation.sending = True
+            self._senders.submit(self._start, job_id, node)
+        return JobStatus(
+            job_id=job_id, state=STATES[state], reason=reason if state == "PENDING" else "", node=node
+        )
+
+    def _start(self, job_id: str, node: str) -> None:
+        """Send the files of a job that runs, and start its step; runs in a thread of its own."""
+        allocation = self._allocations[job_id]
+        job, home = allocation.job, f"{BASE}/fasthep-validate-{job_id}"
+        step = bundled.worker_file("slurm_step.sh")
+        _log(job, f"runs on {node}; sending files to {home}")
+        # Slurm calls a job running before its batch script has made the directory.
+        deadline = time.monotonic() + PATIENCE
+        for source, name in {str(step): step.name, **job.transfer}.items():
+            while not (done := _send(job_id, source, f"{home}/{name}")).ok:
+                if "No such file" not in done.stderr or time.monotonic() > deadline:
+                    allocation.failure = f"sbcast of {name} failed: {' '.join(done.stderr.split())}"
+                    _log(job, allocation.failure)
+                    _slurm("scancel", job_id)
+                    return
+                time.sleep(0.2)
+        try:
+            allocation.step = self._srun(job_id, job, home)
+        except OSError as error:
+            allocation.failure = f"srun cannot be started: {error.strerror}"
+
+    @staticmethod
+    def _srun(job_id: str, job: JobSpec, home: str) -> subprocess.Popen[bytes]:
+        step, script = f"{home}/slurm_step.sh", Path(job.executable).name
+        argv = ["srun", f"--jobid={job_id}", "--overlap", "--ntasks=1", "--nodes=1", "--unbuffered"]
+        argv += [
+            f"--export={','.join(ENVIRONMENT)}",
+            f"--chdir={home}",
+            "/bin/sh",
+            step,
+            script,
+            *job.arguments,
+        ]
+        with Path(job.out).open("ab") as out, Path(job.err).open("ab") as err:
+            return process.spawn(
+                argv,
+                env={**os.environ, **ENVIRONMENT},
+                cwd=Path(job.log).parent,
+                stdin=subprocess.DEVNULL,
+                stdout=out.fileno(),
+                stderr=err.fileno(),
+            )
+
+
+def _send(job_id: str, source: str, target: str) -> process.Completed:
+    words = ["sbcast", "--preserve", "--force", f"--jobid={job_id}", source, target]
+    return process.run(words, timeout=SEND, env={**os.environ, "LC_ALL": "C"})
+
+
+def _slurm(*words: str) -> process.Completed:
+    return process.run(words, timeout=PATIENCE, env={**os.environ, "LC_ALL": "C"})
+
+
+def _ended(job_id: str, state: str) -> str:
+    """What Slurm still knows of a job that ended before its step could."""
+    done = _slurm("scontrol", "--oneliner", "show", "job", job_id)
+    facts = dict(word.partition("=")[::2] for word in done.stdout.split())
+    told = [f"{key}={facts[key]}" for key in ("JobState", "Reason", "ExitCode") if key in facts]
+    return ", ".join(told) or state or "Slurm knows nothing of it any more"
+
+
+def _log(job: JobSpec, text: str) -> None:
+    with Path(job.log).open("a", encoding="utf-8") as stream:
+        stream.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")

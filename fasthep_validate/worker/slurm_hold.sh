@@ -1,0 +1,23 @@
+#!/bin/sh
+# The batch script of a Slurm job: makes a directory for the job on the node's own disk, waits until its
+# files have been sent there and a step has started in it, and holds the allocation while the step lives.
+#
+#   slurm_hold.sh BASE PATIENCE      directory to make the job's in; seconds to wait for the step
+#
+# The directory goes away with the job, whatever ends it.
+umask 077
+dir=$1/fasthep-validate-$SLURM_JOB_ID
+mkdir -- "$dir" || exit 73
+trap 'cd / && rm -rf -- "$dir"' EXIT
+trap 'exit 143' TERM INT HUP
+
+waited=0
+while [ ! -s "$dir/step.pid" ]; do
+    [ "$waited" -lt "$2" ] || exit 75
+    sleep 1
+    waited=$((waited + 1))
+done
+read -r step <"$dir/step.pid"
+while kill -0 "$step" 2>/dev/null; do
+    sleep 1
+done

@@ -1,0 +1,164 @@
+"""``fasthep-validate`` on real HTCondor and real Slurm: on nodes that have no Python, as an ordinary user."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fasthep_validate.models.evidence import WorkerEvidence
+from fasthep_validate.models.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fasthep_validate.process import Completed
+    from tests.testbed.fixtures import Site
+
+pytestmark = [pytest.mark.testbed, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class System:
+    """A batch system of the testbed.
+
+    Attributes:
+        name: its strategy.
+        queue: command that prints a line for every job of anybody.
+        scratch: where jobs run on the nodes.
+        never: what makes a job wait for ever.
+        refused: what makes the batch system refuse a job, and its own words for it.
+    """
+
+    name: str
+    queue: str
+    scratch: str
+    never: tuple[str, ...]
+    refused: tuple[str, str]
+
+    @property
+    def site(self) -> str:
+        return f"testbed-{self.name}"
+
+    def command(self, outdir: str) -> tuple[str, ...]:
+        return ("env", "HOME=/home/alice", "fasthep-validate", "--site", self.site, "--outdir", outdir)
+
+    def validate(self, site: Site, name: str, *options: str) -> tuple[Completed, Report]:
+        """Run the command as alice on the submit node and read its report there."""
+        outdir = f"/home/alice/{name}-{self.name}"
+        done = site.run("submit", *self.command(outdir), *options, timeout=200)
+        return done, self.report(site, outdir)
+
+    def report(self, site: Site, outdir: str) -> Report:
+        latest = f"{outdir}/{self.site}/latest/debug/distributed/results/report.json"
+        return Report.model_validate_json(site.output("submit", "cat", latest))
+
+
+SYSTEMS = (
+    System(
+        name="htcondor",
+        queue="condor_q -allusers -af ClusterId",
+        scratch="/var/lib/condor/execute/",
+        never=("resources.default.memory=999 GB",),
+        refused=("config.job_extra_directives={requirements: '((('}", "condor_submit refused the job"),
+    ),
+    System(
+        name="slurm",
+        queue="squeue --noheader",
+        scratch="/tmp/fasthep-validate-",
+        never=("config.job_extra_directives=['--hold']",),
+        refused=("config.queue=nosuch", "invalid partition specified: nosuch"),
+    ),
+)
+
+
+@pytest.fixture(params=SYSTEMS, ids=lambda system: system.name)
+def system(request: pytest.FixtureRequest) -> System:
+    found: System = request.param
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(testbed: Site, system: System) -> Iterator[None]:
+    """After a run no job is queued, and no directory of one is on any node."""
+    yield
+    wait(testbed, f'test -z "$({system.queue})"')
+    for node in testbed.state.nodes:
+        wait(testbed, f'test -z "$(ls -d {system.scratch}* /tmp/fasthep-validate-* 2>/dev/null)"', node=node)
+
+
+def outcomes(seen: Report, check: str) -> dict[str, str]:
+    return {result.worker: result.outcome for result in seen.checks if result.id == check}
+
+
+def test_two_pools_on_one_scheduler(testbed: Site, system: System) -> None:
+    done, seen = system.validate(testbed, "pools", "--pool", "gpu=1")
+    assert done.ok, done.stdout + done.stderr
+    assert seen.verdict == "pass"
+    assert {worker.worker for worker in seen.workers} == {"default-0", "default-1", "gpu-0"}
+    assert {result.outcome for result in seen.checks} <= {"pass", "n/a"}
+    folder = f"/home/alice/pools-{system.name}/{system.site}/latest"
+    workers = {
+        name: WorkerEvidence.model_validate_json(
+            testbed.output("submit", "cat", f"{folder}/evidence/{name}.json")
+        )
+        for name in ("default-0", "gpu-0")
+    }
+    gpu = workers["gpu-0"]
+    assert gpu.dask is not None
+    assert gpu.dask.hostname == "wn1.testbed", "the one node with a GPU"
+    assert gpu.dask.resources["GPU"] == 1
+    assert gpu.probe is not None
+    assert gpu.probe.environment is not None
+    assert gpu.probe.environment.get("CUDA_VISIBLE_DEVICES"), "the batch system says which GPU was granted"
+    assert gpu.dask.provenance is not None
+    assert gpu.dask.provenance.root.startswith(system.scratch)
+    assert gpu.dask.provenance.outside == ()
+    assert {log.kind: bool(log.size) for log in gpu.logs} == {"out": True, "err": True, "log": True}
+    plain = workers["default-0"]
+    assert plain.dask is not None
+    assert "GPU" not in plain.dask.resources
+
+
+def test_job_that_never_runs_is_removed(testbed: Site, system: System) -> None:
+    settings = (*system.never, "config.worker_start_timeout=8")
+    options = [word for setting in settings for word in ("--set", setting)]
+    done, seen = system.validate(testbed, "never", *options)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert outcomes(seen, "worker_start.started") == {"default-0": "fail", "default-1": "fail"}
+    assert outcomes(seen, "connectivity.first-task") == {"default-0": "blocked", "default-1": "blocked"}
+
+
+def test_refused_submission_has_the_batch_systems_words(testbed: Site, system: System) -> None:
+    setting, words = system.refused
+    done, seen = system.validate(testbed, "refused", "--set", setting)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert seen.verdict == "error"
+    assert words in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])
+def test_stopped_while_workers_run(testbed: Site, system: System, signal: str) -> None:
+    """Whatever ends the command, no job of it is left."""
+    name = f"stopped-{signal}-{system.name}"
+    command = " ".join(system.command(f"/home/alice/{name}"))
+    testbed.write(
+        "submit", f"/home/alice/{name}.sh", f"cd\n{command} >{name}.out 2>{name}.err &\necho $! >{name}.pid\n"
+    )
+    testbed.output("submit", "sh", f"/home/alice/{name}.sh")
+    wait(testbed, f"grep -q 'default-1 registered' /home/alice/{name}.err")
+    testbed.output("submit", "sh", "-c", f"kill -{signal} $(cat /home/alice/{name}.pid)")
+    wait(testbed, f'test -z "$({system.queue})"')
+    if signal != "KILL":
+        wait(testbed, f"! kill -0 $(cat /home/alice/{name}.pid)")
+        assert system.report(testbed, f"/home/alice/{name}").verdict == "incomplete"
+
+
+def wait(site: Site, condition: str, *, node: str = "submit", timeout: float = 90) -> None:
+    deadline = time.monotonic() + timeout
+    while not site.run(node, "sh", "-c", condition).ok:
+        assert time.monotonic() < deadline, f"never true: {condition}"
+        time.sleep(0.5)

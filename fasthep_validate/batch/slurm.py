@@ -9,6 +9,7 @@ script is started as a step, whose output comes to the submit host as it is writ
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -176,7 +177,14 @@ class SlurmBatch:
     @staticmethod
     def _srun(job_id: str, job: JobSpec, home: str) -> subprocess.Popen[bytes]:
         step, script = f"{home}/slurm_step.sh", Path(job.executable).name
-        argv = ["srun", f"--jobid={job_id}", "--overlap", "--ntasks=1", "--nodes=1", "--unbuffered"]
+        argv = [
+            shutil.which("srun") or "srun",
+            f"--jobid={job_id}",
+            "--overlap",
+            "--ntasks=1",
+            "--nodes=1",
+            "--unbuffered",
+        ]
         argv += [
             f"--export={','.join(ENVIRONMENT)}",
             f"--chdir={home}",

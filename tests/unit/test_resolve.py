@@ -124,10 +124,6 @@ def test_only_the_modifiers_that_are_used_travel() -> None:
     ("part", "said"),
     [
         ({"backend": "dsk"}, "execution.backend: no backend 'dsk'. Did you mean 'dask'?"),
-        (
-            {"strategy": "slurm"},
-            "execution.strategy: 'slurm' is not supported by this release. Write 'local'.",
-        ),
         ({"strategy": 3}, "execution.strategy: expected text, got 3"),
         ({"resorces": {}}, "execution.resorces: unknown key. Did you mean 'resources'?"),
         (

@@ -1,0 +1,373 @@
+"""HTCondor: what is submitted, and what its answers and job logs mean.
+
+The logs in ``tests/golden/htcondor`` and the answers of ``condor_q`` here were written by HTCondor 23.9 on
+the testbed. Whether HTCondor takes what we write is tested there, in ``tests/testbed``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fasthep_validate.batch import BATCHES, htcondor
+from fasthep_validate.errors import SubmitError
+from fasthep_validate.models.execution import Pool, Resources
+from fasthep_validate.plan import ARCHIVE, SCRIPT, SHIPPED, Endpoint, Plan
+from fasthep_validate.store import new_run
+from fasthep_validate.testing import good_pack, good_site
+
+if TYPE_CHECKING:
+    from fasthep_validate.models.job import JobSpec, JobStatus
+
+LOGS = Path(__file__).parents[1] / "golden" / "htcondor"
+SITE = good_site().execution
+QUEUE = [
+    {"ClusterId": 7, "JobStatus": 1, "ProcId": 0},
+    {"ClusterId": 4, "JobStatus": 2, "ProcId": 0, "RemoteHost": "slot1_2@wn2.testbed"},
+    {"ClusterId": 6, "JobStatus": 3, "ProcId": 0, "RemoteHost": "slot1_3@wn2.testbed"},
+    {
+        "ClusterId": 9,
+        "HoldReason": "too long",
+        "HoldReasonCode": 3,
+        "HoldReasonSubCode": 42,
+        "JobStatus": 5,
+        "ProcId": 0,
+    },
+    {
+        "ClusterId": 10,
+        "HoldReason": "submitted on hold at user's request",
+        "HoldReasonCode": 15,
+        "JobStatus": 5,
+        "ProcId": 0,
+    },
+]
+
+
+def pool(resources: Resources, **directives: str) -> Pool:
+    return Pool(name="p", resource_name="r", workers=1, resources=resources, directives=directives)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> JobSpec:
+    """The first job of a plan, as it would be submitted."""
+    secrets = {Path("/private") / name: name for name in ("ca.pem", "worker.pem", "worker.key")}
+    directives = {pool.name: htcondor.directives(pool) for pool in SITE.pools}
+    plan = Plan(SITE, good_pack(), new_run(tmp_path, "here"), directives, secrets)
+    return plan.jobs(Endpoint("submit.example.org", 8786))[0]
+
+
+def described(job: JobSpec, folder: Path) -> dict[str, str]:
+    """The submit description read back; the last line is ``queue``."""
+    *lines, last = htcondor.description(job, folder).splitlines()
+    assert last == "queue 1"
+    pairs = [line.split(" = ", 1) for line in lines]
+    assert len({key for key, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that HTCondor's programs are found in; whoever puts one there decides what it does.
+
+    There is no schedd here, and refusals have to be made to happen one by one.
+    """
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def tool(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("resources", "key", "value"),
+    [
+        (Resources(cpus=3), "request_cpus", "3"),
+        (Resources(memory=2**30), "request_memory", "1024"),
+        (Resources(memory=2**30 + 1), "request_memory", "1025"),
+        (Resources(memory=10**9), "request_memory", "954"),
+        (Resources(disk=2**20), "request_disk", "1024"),
+        (Resources(disk=2**20 + 1), "request_disk", "1025"),
+        (Resources(gpus=2), "request_gpus", "2"),
+    ],
+)
+def test_what_a_pool_asks_for(resources: Resources, key: str, value: str) -> None:
+    """Memory in MiB and disk in KiB: never less than asked for."""
+    assert htcondor.directives(pool(resources))[key] == value
+
+
+@pytest.mark.parametrize("key", ["request_memory", "request_disk", "request_gpus"])
+def test_what_is_not_asked_for_is_left_to_the_site(key: str) -> None:
+    assert key not in htcondor.directives(pool(Resources()))
+
+
+def test_directives_of_the_profile_go_first() -> None:
+    own = {"request_memory": "4096", "+JobFlavour": '"workday"'}
+    got = htcondor.directives(pool(Resources(memory=2**30), **own))
+    assert {key: got[key] for key in own} == own
+    assert got["universe"] == "vanilla"
+
+
+def test_strategy_is_found_in_the_table() -> None:
+    way = BATCHES["htcondor"]
+    assert (way.make, way.directives) == (htcondor.HTCondorBatch, htcondor.directives)
+
+
+def test_script_is_the_executable(job: JobSpec, tmp_path: Path) -> None:
+    told = described(job, tmp_path)
+    assert (told["executable"], told["arguments"]) == (job.executable, "job.params")
+    assert Path(told["executable"]).name == SCRIPT
+    assert told["universe"] == "vanilla"
+
+
+def test_script_is_not_transferred_twice(job: JobSpec, tmp_path: Path) -> None:
+    """HTCondor transfers the executable by itself."""
+    files = described(job, tmp_path)["transfer_input_files"].split(",")
+    assert job.executable not in files
+    assert len(files) == len(job.transfer) - 1
+
+
+def test_files_have_the_names_that_the_script_expects(job: JobSpec, tmp_path: Path) -> None:
+    """HTCondor puts each file under its base name; two of the same name would overwrite each other."""
+    files = described(job, tmp_path)["transfer_input_files"].split(",")
+    names = [Path(file).name for file in files]
+    assert sorted({*names, SCRIPT}) == sorted(job.transfer.values())
+    assert {ARCHIVE, "job.params", "worker.key", *SHIPPED} <= {*names, SCRIPT}
+    assert all(Path(file).is_absolute() for file in files)
+
+
+def test_out_err_and_log_come_to_the_run_folder(job: JobSpec, tmp_path: Path) -> None:
+    told = described(job, tmp_path)
+    assert [told[key] for key in ("output", "error", "log")] == [job.out, job.err, job.log]
+    assert told["initialdir"] == str(tmp_path)
+
+
+def test_files_travel_without_a_shared_filesystem(job: JobSpec, tmp_path: Path) -> None:
+    assert described(job, tmp_path)["should_transfer_files"] == "YES"
+
+
+def test_logs_come_back_when_the_job_ends(job: JobSpec, tmp_path: Path) -> None:
+    """And not with an eviction, after which the job starts again from the beginning."""
+    assert described(job, tmp_path)["when_to_transfer_output"] == "ON_EXIT"
+
+
+def test_what_a_job_writes_stays_where_it_is(job: JobSpec, tmp_path: Path) -> None:
+    """Else HTCondor brings every new file back, keys among them."""
+    assert described(job, tmp_path)["transfer_output_files"] == '""'
+
+
+@pytest.mark.parametrize("key", ["stream_output", "stream_error"])
+def test_output_is_not_streamed(job: JobSpec, tmp_path: Path, key: str) -> None:
+    """Sites forbid it: each line is a connection to the submit host."""
+    assert key not in described(job, tmp_path)
+
+
+@pytest.mark.parametrize("key", ["getenv", "environment"])
+def test_environment_of_the_submit_host_stays_there(job: JobSpec, tmp_path: Path, key: str) -> None:
+    assert key not in described(job, tmp_path)
+
+
+def test_job_that_never_started_goes_away_by_itself(job: JobSpec, tmp_path: Path) -> None:
+    assert "JobStatus == 1 && time() - QDate > 86400" in described(job, tmp_path)["periodic_remove"]
+
+
+def test_one_job_is_one_worker(job: JobSpec, tmp_path: Path) -> None:
+    assert htcondor.description(job, tmp_path).count("queue") == 1
+
+
+@pytest.mark.parametrize("sign", [",", "\n"])
+@pytest.mark.parametrize("place", ["transfer", "out", "err", "log"])
+def test_path_that_htcondor_cannot_be_told(job: JobSpec, tmp_path: Path, sign: str, place: str) -> None:
+    path = f"/data/a{sign}b/file"
+    value = {**job.transfer, path: "file"} if place == "transfer" else path
+    with pytest.raises(SubmitError) as caught:
+        htcondor.description(job.model_copy(update={place: value}), tmp_path)
+    assert str(caught.value) == (
+        f"default-0: HTCondor cannot transfer {path!r}: a comma separates files there. Use a folder without one."
+    )
+
+
+def test_path_with_a_space(job: JobSpec, tmp_path: Path) -> None:
+    """Commas alone separate files; found on the testbed."""
+    spaced = job.model_copy(update={"transfer": {"/data/a b/file": "file"}})
+    assert described(spaced, tmp_path)["transfer_input_files"] == "/data/a b/file"
+
+
+@pytest.mark.parametrize(
+    ("job_id", "state", "node", "reason"),
+    [
+        ("7.0", "submitted", "", ""),
+        ("4.0", "running", "wn2.testbed", ""),
+        ("6.0", "removed", "wn2.testbed", ""),
+        ("9.0", "held", "", "held 3/42: too long"),
+        ("10.0", "held", "", "held 15/0: submitted on hold at user's request"),
+    ],
+)
+def test_jobs_in_the_queue(
+    tools: Path, tmp_path: Path, job_id: str, state: str, node: str, reason: str
+) -> None:
+    answer = tmp_path / "answer"
+    answer.write_text(json.dumps(QUEUE))
+    tool(tools, "condor_q", f"cat {answer}")
+    (status,) = htcondor.HTCondorBatch(tmp_path).status([job_id]).values()
+    assert (status.job_id, status.state, status.node, status.reason) == (job_id, state, node, reason)
+    assert status.exit_code is None
+
+
+@pytest.mark.parametrize("status", [1, 2, 3, 4, 5, 6, 7])
+def test_every_state_of_a_job_is_known(status: int) -> None:
+    (seen,) = htcondor._queued(json.dumps([{"ClusterId": 1, "ProcId": 0, "JobStatus": status}]))
+    assert seen.state == htcondor.STATES[status]
+
+
+def test_one_question_for_all_jobs(tools: Path, tmp_path: Path) -> None:
+    answer = tmp_path / "answer"
+    answer.write_text(json.dumps(QUEUE))
+    tool(tools, "condor_q", f'echo "$@" >>{tmp_path}/asked; cat {answer}')
+    states = htcondor.HTCondorBatch(tmp_path).status(["7.0", "4.0"])
+    assert list(states) == ["7.0", "4.0"]
+    assert (tmp_path / "asked").read_text() == f"-json -attributes {htcondor.ATTRIBUTES} 7.0 4.0\n"
+
+
+def test_job_that_is_not_in_the_queue(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    """HTCondor then answers nothing at all, and the job's log tells."""
+    tool(tools, "condor_submit", 'echo "2.0 - 2.0"')
+    tool(tools, "condor_q", "exit 0")
+    batch = htcondor.HTCondorBatch(tmp_path)
+    job_id = batch.submit(job)
+    shutil.copy(LOGS / "exited.log", job.log)
+    assert batch.status([job_id])[job_id].exit_code == 65
+
+
+def test_no_job_no_question(tools: Path, tmp_path: Path) -> None:
+    for name in ("condor_q", "condor_rm", "condor_wait"):
+        tool(tools, name, f"touch {tmp_path}/asked")
+    batch = htcondor.HTCondorBatch(tmp_path)
+    assert batch.status([]) == {}
+    batch.cancel([])
+    assert not (tmp_path / "asked").exists()
+
+
+def left(log: Path) -> JobStatus:
+    """What is said of a job that is no longer in the queue."""
+    batch = htcondor.HTCondorBatch(log.parent)
+    batch._logs["1.0"] = log
+    return batch._left("1.0")
+
+
+@pytest.mark.parametrize(
+    ("log", "state", "code", "reason"),
+    [
+        ("exited", "exited", 65, "exit code 65"),
+        ("signal", "exited", -9, "ended by signal 9"),
+        ("removed", "removed", None, "Job was aborted. via condor_rm (by user alice) ..."),
+        ("disconnected", "lost", None, "Job disconnected, attempting to reconnect Socket between submit and"),
+        ("rescheduled", "lost", None, "Job disconnected too long: JobLeaseDuration (20 seconds) expired"),
+        ("held", "lost", None, "Code 13 Subcode 2"),
+    ],
+)
+def test_jobs_that_left_the_queue(log: str, state: str, code: int | None, reason: str) -> None:
+    status = left(LOGS / f"{log}.log")
+    assert (status.job_id, status.state, status.exit_code) == ("1.0", state, code)
+    assert reason in status.reason
+
+
+def test_only_the_last_event_counts(tmp_path: Path) -> None:
+    """A job that was started again after an eviction has the words of several ends in its log."""
+    log = tmp_path / "log"
+    log.write_text("".join((LOGS / f"{name}.log").read_text() for name in ("signal", "exited", "removed")))
+    assert left(log).state == "removed"
+    log.write_text("".join((LOGS / f"{name}.log").read_text() for name in ("removed", "signal", "exited")))
+    assert left(log).exit_code == 65
+
+
+def test_log_that_is_not_there(tmp_path: Path) -> None:
+    status = left(tmp_path / "log")
+    assert (status.state, status.exit_code) == ("lost", None)
+    assert status.reason == "its log cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize("text", [b"", b"\0\xff not a log\n"])
+def test_log_without_an_event(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "log").write_bytes(text)
+    status = left(tmp_path / "log")
+    assert (status.state, status.exit_code) == ("lost", None)
+
+
+def test_submitted_job_is_described_in_its_folder(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    tool(tools, "condor_submit", f'echo "$@" >{tmp_path}/asked; echo "12.0 - 12.0"')
+    batch = htcondor.HTCondorBatch(tmp_path)
+    assert batch.submit(job) == "12.0"
+    file = Path(next(path for path, name in job.transfer.items() if name == "job.params")).parent / "job.sub"
+    assert file.read_text() == htcondor.description(job, file.parent)
+    assert (tmp_path / "asked").read_text() == f"-terse {file}\n"
+
+
+def test_warnings_do_not_hide_the_id(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    warning = "WARNING: the line 'foo = 1' was unused by condor_submit. Is it a typo?"
+    tool(tools, "condor_submit", f'echo "{warning}" | tee /dev/stderr; echo "13.0 - 13.0"')
+    assert htcondor.HTCondorBatch(tmp_path).submit(job) == "13.0"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (
+            'printf "\\nERROR: on Line 11 of submit file: \\n\\nERROR: Failed to parse.\\n" >&2; exit 1',
+            "ERROR: on Line 11 of submit file: ERROR: Failed to parse.",
+        ),
+        ("echo 1.0 - 1.0; echo no room >&2; exit 1", "no room"),
+        ("echo The job is on its way.", "The job is on its way."),
+        ("exit 0", ""),
+    ],
+)
+def test_refused_submission(tools: Path, tmp_path: Path, job: JobSpec, script: str, words: str) -> None:
+    tool(tools, "condor_submit", script)
+    with pytest.raises(SubmitError) as caught:
+        htcondor.HTCondorBatch(tmp_path).submit(job)
+    assert str(caught.value).startswith(
+        f"default-0: condor_submit refused the job: {words}. It is described in "
+    )
+    assert str(caught.value).endswith("job.sub.")
+
+
+@pytest.mark.skipif(shutil.which("condor_submit") is not None, reason="HTCondor is installed here")
+def test_htcondor_is_not_installed(tmp_path: Path, job: JobSpec) -> None:
+    batch = htcondor.HTCondorBatch(tmp_path)
+    with pytest.raises(SubmitError, match="condor_submit: No such file or directory"):
+        batch.submit(job)
+    with pytest.raises(SubmitError, match="condor_q: No such file or directory"):
+        batch.status(["1.0"])
+
+
+def test_queue_that_cannot_be_asked(tools: Path, tmp_path: Path) -> None:
+    """Never an answer: a job must not seem to be gone."""
+    tool(tools, "condor_q", "echo '[]'; echo Error: Collector has no record of schedd/submitter >&2; exit 1")
+    words = "^condor_q: the jobs could not be asked for: Error: Collector has no record of schedd/submitter.$"
+    with pytest.raises(SubmitError, match=words):
+        htcondor.HTCondorBatch(tmp_path).status(["1.0"])
+
+
+def test_cancelled_jobs_are_waited_for(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    tool(tools, "condor_submit", 'echo "12.0 - 12.0"')
+    for name in ("condor_rm", "condor_wait"):
+        tool(tools, name, f'echo {name} "$@" >>{tmp_path}/asked')
+    batch = htcondor.HTCondorBatch(tmp_path)
+    batch.cancel([batch.submit(job)])
+    assert (tmp_path / "asked").read_text() == f"condor_rm 12.0\ncondor_wait -wait 20 {job.log} 12.0\n"
+
+
+def test_jobs_that_are_gone_already_are_no_error(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    tool(tools, "condor_submit", 'echo "12.0 - 12.0"')
+    tool(tools, "condor_rm", "echo Job 12.0 not found >&2; exit 1")
+    tool(tools, "condor_wait", "exit 1")
+    batch = htcondor.HTCondorBatch(tmp_path)
+    batch.cancel([batch.submit(job)])

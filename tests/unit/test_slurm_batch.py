@@ -1,0 +1,196 @@
+"""What Slurm is asked for, and what is made of its answers, with programs that stand in for its commands."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fasthep_validate.batch.slurm import SlurmBatch, directives
+from fasthep_validate.errors import ConfigError, SubmitError
+from fasthep_validate.models.execution import Pool, Resources
+from fasthep_validate.models.job import JobSpec
+from fasthep_validate.profiles import load_site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POOL = Pool(name="default", resource_name="default", workers=1, resources=Resources(cpus=2))
+PROFILE = """\
+execution:
+  strategy: slurm
+  pools: {default: {resources: {cpus: 1}, workers: 1, config: %s}}
+"""
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of commands that are found before the system's; each appends its arguments to ``called``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def command(folder: Path, name: str, *, says: str = "", complains: str = "", code: int = 0) -> None:
+    """A stand-in: real Slurm is asked in tests/testbed."""
+    lines = [
+        "#!/bin/sh",
+        f'echo "{name} $*" >>{shlex.quote(str(folder / "called"))}',
+        f"printf %s {shlex.quote(says)}",
+        f"printf %s {shlex.quote(complains)} >&2",
+        f"exit {code}",
+    ]
+    (folder / name).write_text("\n".join(lines) + "\n")
+    (folder / name).chmod(0o755)
+
+
+def job(folder: Path) -> JobSpec:
+    params = folder / "job.params"
+    params.touch()
+    return JobSpec(
+        worker="default-0",
+        pool="default",
+        executable="/somewhere/bootstrap.sh",
+        arguments=("job.params",),
+        directives=directives(POOL),
+        transfer={str(params): "job.params"},
+        out=str(folder / "out"),
+        err=str(folder / "err"),
+        log=str(folder / "log"),
+    )
+
+
+def test_asks_for_what_the_pool_wants() -> None:
+    wanted = directives(
+        POOL.model_copy(update={"resources": Resources(cpus=3, memory=2**30 + 1, disk=10**9, gpus=2)})
+    )
+    assert wanted["--cpus-per-task"] == "3"
+    assert wanted["--mem"] == "1025M", "rounded up: a worker must not get less than it asked for"
+    assert wanted["--gres"] == "gpu:2"
+    assert wanted["--ntasks"] == wanted["--nodes"] == "1"
+    assert wanted["--export"] == "PATH", "the submit host's environment stays there"
+
+
+def test_asks_for_nothing_that_nobody_wants() -> None:
+    assert {"--mem", "--gres", "--time", "--partition"} & directives(POOL).keys() == set()
+
+
+def test_profile_has_the_last_word() -> None:
+    pool = POOL.model_copy(update={"directives": {"--gres": "gpu:a100:1", "--exclusive": ""}})
+    assert directives(pool)["--gres"] == "gpu:a100:1"
+    assert directives(pool)["--exclusive"] == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (
+            "{queue: short, account: mine, walltime: '1:00:00'}",
+            {"--partition": "short", "--account": "mine", "--time": "1:00:00"},
+        ),
+        ("{job_extra_directives: ['--qos=debug', '--exclusive']}", {"--qos": "debug", "--exclusive": ""}),
+        (
+            "{site_directives: {--qos: a}, job_extra_directives: {--qos: b}, queue: q}",
+            {"--partition": "q", "--qos": "b"},
+        ),
+    ],
+)
+def test_keys_of_fasthep(tmp_path: Path, config: str, expected: dict[str, str]) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(PROFILE % config)
+    assert load_site(str(path)).execution.pools[0].directives == expected
+
+
+def test_key_of_another_strategy_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text((PROFILE % "{account: mine}").replace("slurm", "htcondor"))
+    with pytest.raises(
+        ConfigError, match=r"site\.yaml:3: .*account: not supported: strategy 'htcondor' has no use"
+    ):
+        load_site(str(path))
+
+
+def test_refused_job_has_the_words_of_slurm(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", complains="sbatch: error: Invalid qos specification", code=1)
+    with pytest.raises(SubmitError, match="sbatch refused the job: sbatch: error: Invalid qos specification"):
+        SlurmBatch(tmp_path).submit(job(tmp_path))
+
+
+@pytest.mark.parametrize(("says", "job_id"), [("17\n", "17"), ("17;cluster\n", "17")])
+def test_id_of_a_job(commands: Path, tmp_path: Path, says: str, job_id: str) -> None:
+    command(commands, "sbatch", says=says)
+    assert SlurmBatch(tmp_path).submit(job(tmp_path)) == job_id
+    called = (commands / "called").read_text()
+    assert "--parsable --job-name=fasthep-default" in called
+    assert "--no-requeue " in called
+
+
+def test_query_that_fails_is_an_error(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", says="17\n")
+    command(commands, "squeue", complains="slurm_load_jobs error: Unable to contact slurm controller", code=1)
+    batch = SlurmBatch(tmp_path)
+    with pytest.raises(SubmitError, match=r"squeue: the jobs could not be asked for: .*Unable to contact"):
+        batch.status([batch.submit(job(tmp_path))])
+
+
+def test_waiting_job_says_why(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", says="17\n")
+    command(commands, "squeue", says="17|PENDING|QOSMaxJobsPerUserLimit|\n18|RUNNING|None|wn9\n")
+    batch = SlurmBatch(tmp_path)
+    status = batch.status([batch.submit(job(tmp_path))])["17"]
+    assert (status.state, status.reason) == ("submitted", "QOSMaxJobsPerUserLimit")
+
+
+def test_job_that_left_the_queue(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", says="17\n")
+    command(commands, "squeue", says="")
+    command(commands, "scontrol", says="JobId=17 JobState=NODE_FAIL Reason=NodeDown ExitCode=0:0")
+    batch = SlurmBatch(tmp_path)
+    status = batch.status([batch.submit(job(tmp_path))])["17"]
+    assert (status.state, status.reason) == ("lost", "JobState=NODE_FAIL, Reason=NodeDown, ExitCode=0:0")
+
+
+def test_files_are_sent_then_the_step_runs(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", says="17\n")
+    command(commands, "squeue", says="17|RUNNING|None|wn1\n")
+    command(commands, "sbcast")
+    command(commands, "srun", says="hello", complains="warning", code=3)
+    batch = SlurmBatch(tmp_path)
+    job_id = batch.submit(job(tmp_path))
+    deadline = time.monotonic() + 20
+    while "srun" not in (commands / "called").read_text() and time.monotonic() < deadline:
+        seen = batch.status([job_id])[job_id]
+        assert seen.state == "running", seen
+        time.sleep(0.05)
+    command(commands, "squeue", says="")
+    while (status := batch.status([job_id])[job_id]).state != "exited" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    batch.cancel([])
+    assert (status.exit_code, status.reason) == (3, "exit code 3")
+    assert (tmp_path / "out").read_text() == "hello"
+    assert (tmp_path / "err").read_text() == "warning"
+    called = (commands / "called").read_text()
+    assert called.index("slurm_step.sh /tmp/fasthep-validate-17/slurm_step.sh") < called.index("srun")
+    assert "job.params /tmp/fasthep-validate-17/job.params" in called
+
+
+def test_file_that_cannot_be_sent_ends_the_job(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", says="17\n")
+    command(commands, "squeue", says="17|RUNNING|None|wn1\n")
+    command(
+        commands,
+        "sbcast",
+        complains="sbcast: error: REQUEST_FILE_BCAST(wn1): No space left on device",
+        code=1,
+    )
+    command(commands, "scancel")
+    batch = SlurmBatch(tmp_path)
+    job_id = batch.submit(job(tmp_path))
+    deadline = time.monotonic() + 20
+    while (status := batch.status([job_id])[job_id]).state != "exited" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "No space left on device" in status.reason
+    assert "scancel 17" in (commands / "called").read_text()

@@ -107,6 +107,7 @@ def exit_codes() -> str:
     own = [
         (0, "All required checks passed.", ""),
         (1, "A required check failed, or is blocked by one that did.", ""),
+        (129, "The run was stopped by SIGHUP: its terminal was lost.", "Interrupted"),
         (143, "The run was stopped by SIGTERM.", "Interrupted"),
     ]
     rows = ((str(code), text, f"`{name}`" if name else "") for code, text, name in sorted([*own, *raised]))

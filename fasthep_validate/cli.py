@@ -135,7 +135,10 @@ def sites(as_json: AsJson = False) -> None:
 
 @app.command()
 def checks(add_checks: AddChecks = None, as_json: AsJson = False, verbose: Verbose = False) -> None:
-    """List the checks that exist, with what each claims; -v adds the remedies."""
+    """List the checks that exist.
+
+    Each with what it claims; -v adds what to do when it does not hold.
+    """
     found = _collect(_check_paths(add_checks or []))
     if as_json:
         typer.echo(json.dumps([check.model_dump() for check in found.values()], indent=2))
@@ -156,7 +159,10 @@ def judge(
     no_color: NoColour = False,
     verbose: Verbose = False,
 ) -> None:
-    """Judge the stored evidence of a run again; the run's own verdict stays as it is."""
+    """Judge the evidence of a run again.
+
+    Nothing is started, and the run's own verdict stays as it is.
+    """
     from fasthep_validate.judging import judge as judge_run
     from fasthep_validate.models.profile import SiteProfile
     from fasthep_validate.recorder import Recorder
@@ -177,7 +183,10 @@ def judge(
 
 @app.command()
 def pack(site: Site = "local", settings: Settings = None, as_json: AsJson = False) -> None:
-    """Pack the worker environment of a site, without starting anything."""
+    """Pack the worker environment of a site.
+
+    Nothing is started; a run that comes after finds it packed.
+    """
     from fasthep_validate.campaign import cache_folder, load_profile
     from fasthep_validate.pack import pack as pack_environment
     from fasthep_validate.profiles import parse_overrides
@@ -204,7 +213,7 @@ def pack(site: Site = "local", settings: Settings = None, as_json: AsJson = Fals
 def schema(
     of: Annotated[str, typer.Argument(metavar="[report|profile]", help="What the schema is of.")] = "report",
 ) -> None:
-    """Print the JSON schema of the report or of site profiles."""
+    """Print the JSON schema of report or profile."""
     from fasthep_validate.profiles import profile_schema
     from fasthep_validate.report.schema import report_schema
 

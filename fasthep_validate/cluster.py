@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -203,17 +205,10 @@ class Cluster:
         try:
             if self._hub is not None:
                 self._hub.stop()
-                self._await_exits(grace if self.registered else 0.0)
+                with suppress(SubmitError):  # it is asked once more below
+                    self._await_exits(grace if self.registered else 0.0)
         finally:
-            queued = {"held"}  # it will not run, but it is still in the queue
-            left = [
-                job_id
-                for worker, job_id in self._job_ids.items()
-                if worker not in self._final or self._final[worker].state in queued
-            ]
-            self._batch.cancel(left)
-            self._ask_at = 0.0
-            self._take_states()
+            self._end_jobs()
             for log in self.logs.values():
                 log.poll()
             shutil.rmtree(self._private, ignore_errors=True)
@@ -284,6 +279,22 @@ class Cluster:
                 log.note("matched", "end", detail=status.node)
             if status.state in ENDED and worker not in self._final:
                 self._final[worker] = status
+
+    def _end_jobs(self) -> None:
+        """Remove what is left in the queue; a batch system that does not answer must not stop the rest."""
+        queued = {"held"}  # such a job will not run, but it is still there
+        left = [
+            job_id
+            for worker, job_id in self._job_ids.items()
+            if worker not in self._final or self._final[worker].state in queued
+        ]
+        try:
+            self._batch.cancel(left)
+            self._ask_at = 0.0
+            self._take_states()
+        except SubmitError as error:
+            self.progress.step(f"jobs {' '.join(left)} may be left: {error}")
+        self._ask_at = math.inf  # what is known now is all that will be known
 
     def _await_exits(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

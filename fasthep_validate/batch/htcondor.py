@@ -55,8 +55,10 @@ def directives(pool: Pool) -> dict[str, str]:
         "request_memory": str(-(-asked.memory // 2**20)) if asked.memory else "",
         "request_disk": str(-(-asked.disk // 2**10)) if asked.disk else "",
         "request_gpus": str(asked.gpus) if asked.gpus else "",
-        # A job that never started goes away by itself if the submit host was lost.
-        "periodic_remove": "(JobStatus == 1 && time() - QDate > 86400)",
+        # If the command was killed nobody removes its jobs: one that never started goes after a day, one that
+        # is held (its files are gone by then) after ten minutes, and none starts a second time.
+        "periodic_remove": "(JobStatus == 1 && (time() - QDate > 86400 || NumJobStarts > 0))"
+        " || (JobStatus == 5 && time() - EnteredCurrentStatus > 600)",
     }
     return {key: value for key, value in wanted.items() if value} | pool.directives
 
@@ -137,7 +139,7 @@ class HTCondorBatch:
         except OSError as error:
             return JobStatus(job_id=job_id, state="lost", reason=f"its log cannot be read: {error.strerror}")
         events = EVENT.findall(text)
-        last = text[text.rfind(f"\n{events[-1]} (") :] if events else ""
+        last = text[text.rfind(f"\n{events[-1]} (") + 1 :] if events else ""
         if returned := RETURNED.search(last):
             code = int(returned[1])
             return JobStatus(job_id=job_id, state="exited", exit_code=code, reason=f"exit code {code}")
@@ -153,7 +155,14 @@ class HTCondorBatch:
 
 
 def _queued(text: str) -> Iterable[JobStatus]:
-    for ad in json.loads(text) if text.strip() else ():
+    try:
+        ads = json.loads(text) if text.strip() else ()
+    except ValueError:
+        words = " ".join(text.split())[:200]
+        raise SubmitError(
+            f"condor_q: expected JSON, got {words!r}. Is another program of this name on PATH?"
+        ) from None
+    for ad in ads:
         hold = f"{ad['HoldReasonCode']}/{ad.get('HoldReasonSubCode', 0)}" if "HoldReasonCode" in ad else ""
         yield JobStatus(
             job_id=f"{ad['ClusterId']}.{ad['ProcId']}",

@@ -178,6 +178,13 @@ BATCH = (
         remedy="Look for the process in the node's kernel log and in the batch system's accounting: a limit "
         "on memory is one possibility.",
     ),
+    Entry(
+        id="FHV-batch-010",
+        title="The batch system holds the job",
+        meaning="It will not run until somebody releases it; the reason is the batch system's own.",
+        remedy="Read the reason in the evidence: with HTCondor's codes 12 and 13 a file could not be transferred, "
+        "with 26 a policy of the site holds it, with 21 and 34 it used more memory than it asked for.",
+    ),
 )
 
 HARNESS = (

@@ -151,6 +151,7 @@ _STATES = (
     _state("worker-start-008", "running"),
     _state("batch-003", "lost"),
     _state("batch-004", "removed"),
+    _state("batch-010", "held"),
     Rule(entry="FHV-batch-005", silent=True),
     _exit("batch-009", 137, -9),
     _code("batch-006", "signal"),

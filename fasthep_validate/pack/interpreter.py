@@ -145,7 +145,9 @@ def _require_usable(python: Interpreter) -> None:
         )
     if python.unusable:
         names = ", ".join(python.unusable)
-        raise PackError(f"{prefix}: its Python cannot import {names}. Use a Python that was built with it.")
+        set_here = "LD_LIBRARY_PATH" in os.environ
+        hint = ", or unset LD_LIBRARY_PATH, which gives it other libraries" if set_here else ""
+        raise PackError(f"{prefix}: its Python cannot import {names}. Use one that was built with it{hint}.")
 
 
 def require_modules(python: Interpreter) -> None:

@@ -154,6 +154,7 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ("batch-007", worker(code=-15, err="*** JOB 12 ON wn1 CANCELLED AT 2026-11-22 DUE TO TIME LIMIT ***")),
     ("batch-008", worker(code=127, err="/bin/sh: not found")),
     ("batch-009", ended(137)),
+    ("batch-010", worker(state="held", code=None, reason="held 13/2: Transfer input files failure")),
     ("batch-009", wrote("Worker process 353 was killed by signal 9")),
     ("harness-000", wrote("something that nobody has seen before")),
     ("harness-001", worker(event("connected"), event("exited"), code=0)),

@@ -27,7 +27,7 @@ REFUSED = {
     "no-pool": r"no pool, so there is nothing to start",
     "no-workers": r"no number of workers",
     "backend": r"no backend ",
-    "strategy": r"no strategy |is not supported by this release",
+    "strategy": r"no strategy ",
     "unknown-key": r"unknown key|is for a batch system|are not delivered|logs are in the run folder",
     "scheduler-options": r"scheduler_options\.\w+: not supported",
     "names": r"cannot be a name",
@@ -48,6 +48,7 @@ REFUSED = {
 ELSEWHERE = {
     "inline-resources", "execution-modifiers", "default-environment", "default-staging", "packed-venv",
     "threads-per-worker", "timeouts", "run-wide-keys", "local-strategy-keys", "yaml-keys",
+    "directives",
 }  # fmt: skip
 
 words = st.sampled_from(["default", "cpu", "gpu", "big"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.batch import BATCHES, htcondor
+from fasthep_validate.batch import htcondor
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.execution import Pool, Resources
 from fasthep_validate.plan import ARCHIVE, SCRIPT, SHIPPED, Endpoint, Plan
@@ -29,22 +29,9 @@ QUEUE = [
     {"ClusterId": 7, "JobStatus": 1, "ProcId": 0},
     {"ClusterId": 4, "JobStatus": 2, "ProcId": 0, "RemoteHost": "slot1_2@wn2.testbed"},
     {"ClusterId": 6, "JobStatus": 3, "ProcId": 0, "RemoteHost": "slot1_3@wn2.testbed"},
-    {
-        "ClusterId": 9,
-        "HoldReason": "too long",
-        "HoldReasonCode": 3,
-        "HoldReasonSubCode": 42,
-        "JobStatus": 5,
-        "ProcId": 0,
-    },
-    {
-        "ClusterId": 10,
-        "HoldReason": "submitted on hold at user's request",
-        "HoldReasonCode": 15,
-        "JobStatus": 5,
-        "ProcId": 0,
-    },
-]
+    {"ClusterId": 9, "HoldReason": "too long", "HoldReasonCode": 3, "HoldReasonSubCode": 42, "JobStatus": 5, "ProcId": 0},
+    {"ClusterId": 10, "HoldReason": "submitted on hold", "HoldReasonCode": 15, "JobStatus": 5, "ProcId": 0},
+]  # fmt: skip
 
 
 def pool(resources: Resources, **directives: str) -> Pool:
@@ -61,7 +48,7 @@ def job(tmp_path: Path) -> JobSpec:
 
 
 def described(job: JobSpec, folder: Path) -> dict[str, str]:
-    """The submit description read back; the last line is ``queue``."""
+    """The submit description read back; it is one of one job."""
     *lines, last = htcondor.description(job, folder).splitlines()
     assert last == "queue 1"
     pairs = [line.split(" = ", 1) for line in lines]
@@ -71,10 +58,7 @@ def described(job: JobSpec, folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that HTCondor's programs are found in; whoever puts one there decides what it does.
-
-    There is no schedd here, and refusals have to be made to happen one by one.
-    """
+    """The folder that HTCondor's programs are found in: no schedd here, and refusals made one by one."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -114,11 +98,6 @@ def test_directives_of_the_profile_go_first() -> None:
     got = htcondor.directives(pool(Resources(memory=2**30), **own))
     assert {key: got[key] for key in own} == own
     assert got["universe"] == "vanilla"
-
-
-def test_strategy_is_found_in_the_table() -> None:
-    way = BATCHES["htcondor"]
-    assert (way.make, way.directives) == (htcondor.HTCondorBatch, htcondor.directives)
 
 
 def test_script_is_the_executable(job: JobSpec, tmp_path: Path) -> None:
@@ -175,12 +154,16 @@ def test_environment_of_the_submit_host_stays_there(job: JobSpec, tmp_path: Path
     assert key not in described(job, tmp_path)
 
 
-def test_job_that_never_started_goes_away_by_itself(job: JobSpec, tmp_path: Path) -> None:
-    assert "JobStatus == 1 && time() - QDate > 86400" in described(job, tmp_path)["periodic_remove"]
-
-
-def test_one_job_is_one_worker(job: JobSpec, tmp_path: Path) -> None:
-    assert htcondor.description(job, tmp_path).count("queue") == 1
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "JobStatus == 1 && (time() - QDate > 86400 ",
+        "NumJobStarts > 0",
+        "JobStatus == 5 && time() - EnteredCurrentStatus > 600",
+    ],
+)
+def test_job_that_nobody_waits_for_goes_away(job: JobSpec, tmp_path: Path, condition: str) -> None:
+    assert condition in described(job, tmp_path)["periodic_remove"]
 
 
 @pytest.mark.parametrize("sign", [",", "\n"])
@@ -208,7 +191,7 @@ def test_path_with_a_space(job: JobSpec, tmp_path: Path) -> None:
         ("4.0", "running", "wn2.testbed", ""),
         ("6.0", "removed", "wn2.testbed", ""),
         ("9.0", "held", "", "held 3/42: too long"),
-        ("10.0", "held", "", "held 15/0: submitted on hold at user's request"),
+        ("10.0", "held", "", "held 15/0: submitted on hold"),
     ],
 )
 def test_jobs_in_the_queue(
@@ -371,3 +354,15 @@ def test_jobs_that_are_gone_already_are_no_error(tools: Path, tmp_path: Path, jo
     tool(tools, "condor_wait", "exit 1")
     batch = htcondor.HTCondorBatch(tmp_path)
     batch.cancel([batch.submit(job)])
+
+
+def test_answer_that_is_not_json(tools: Path, tmp_path: Path) -> None:
+    tool(tools, "condor_q", "echo Usage: something else")
+    with pytest.raises(SubmitError, match="condor_q: expected JSON, got 'Usage: something else'"):
+        htcondor.HTCondorBatch(tmp_path).status(["1.0"])
+
+
+def test_log_of_one_event(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("000 (1.000.000) 2026-11-22 20:00:00 Job submitted from host: <10.77.0.10:9618>\n...\n")
+    assert "Job submitted" in left(log).reason

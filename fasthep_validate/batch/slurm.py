@@ -100,7 +100,7 @@ class SlurmBatch:
         """Ask for an allocation; the id is Slurm's."""
         options = [f"{key}={value}" if value else key for key, value in job.directives.items()]
         hold = bundled.worker_file("slurm_hold.sh")
-        done = _slurm("sbatch", "--parsable", *options, str(hold), BASE, str(round(SEND)))
+        done = _slurm("sbatch", "--parsable", *options, str(hold), BASE, str(round(PATIENCE)))
         job_id = done.stdout.strip().partition(";")[0]
         if not done.ok or not job_id.isdigit():
             words = " ".join((done.stderr or done.stdout).split())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fasthep_validate import bundled
 from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.models.report import Report
 
@@ -80,7 +81,7 @@ def system(request: pytest.FixtureRequest) -> System:
     return found
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nothing_left(testbed: Site, system: System) -> Iterator[None]:
     """After a run no job is queued, and no directory of one is on any node."""
     yield
@@ -93,6 +94,7 @@ def outcomes(seen: Report, check: str) -> dict[str, str]:
     return {result.worker: result.outcome for result in seen.checks if result.id == check}
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_two_pools_on_one_scheduler(testbed: Site, system: System) -> None:
     done, seen = system.validate(testbed, "pools", "--pool", "gpu=1")
     assert done.ok, done.stdout + done.stderr
@@ -122,6 +124,7 @@ def test_two_pools_on_one_scheduler(testbed: Site, system: System) -> None:
     assert "GPU" not in plain.dask.resources
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_job_that_never_runs_is_removed(testbed: Site, system: System) -> None:
     settings = (*system.never, "config.worker_start_timeout=8")
     options = [word for setting in settings for word in ("--set", setting)]
@@ -131,6 +134,7 @@ def test_job_that_never_runs_is_removed(testbed: Site, system: System) -> None:
     assert outcomes(seen, "connectivity.first-task") == {"default-0": "blocked", "default-1": "blocked"}
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_refused_submission_has_the_batch_systems_words(testbed: Site, system: System) -> None:
     setting, words = system.refused
     done, seen = system.validate(testbed, "refused", "--set", setting)
@@ -140,6 +144,7 @@ def test_refused_submission_has_the_batch_systems_words(testbed: Site, system: S
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])
 def test_stopped_while_workers_run(testbed: Site, system: System, signal: str) -> None:
     """Whatever ends the command, no job of it is left."""
@@ -149,7 +154,7 @@ def test_stopped_while_workers_run(testbed: Site, system: System, signal: str) -
         "submit", f"/home/alice/{name}.sh", f"cd\n{command} >{name}.out 2>{name}.err &\necho $! >{name}.pid\n"
     )
     testbed.output("submit", "sh", f"/home/alice/{name}.sh")
-    wait(testbed, f"grep -q 'default-1 registered' /home/alice/{name}.err")
+    wait(testbed, f"test $(grep -c 'default-. registered' /home/alice/{name}.err) = 2")
     testbed.output("submit", "sh", "-c", f"kill -{signal} $(cat /home/alice/{name}.pid)")
     wait(testbed, f'test -z "$({system.queue})"')
     if signal != "KILL":
@@ -162,3 +167,12 @@ def wait(site: Site, condition: str, *, node: str = "submit", timeout: float = 9
     while not site.run(node, "sh", "-c", condition).ok:
         assert time.monotonic() < deadline, f"never true: {condition}"
         time.sleep(0.5)
+
+
+def test_allocation_to_which_nobody_comes_ends(testbed: Site) -> None:
+    """What holds the allocation gives up by itself; here after two seconds."""
+    hold = bundled.worker_file("slurm_hold.sh").read_text()
+    testbed.write("submit", "/home/alice/hold.sh", hold)
+    options = ("--parsable", "--chdir=/tmp", "--output=/dev/null", "--mem=100M")
+    testbed.output("submit", "sbatch", *options, "/home/alice/hold.sh", "/tmp", "2")
+    wait(testbed, 'test -z "$(squeue --noheader)"', timeout=30)

@@ -65,7 +65,7 @@ def test_command_killed(user: User, moment: str) -> None:
 def test_worker_killed_while_it_is_asked(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its open questions end at once, long before the 30 seconds of a probe; the other worker is judged."""
     monkeypatch.setenv("TMPDIR", str(user.tmp))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", None)  # it remembers TMPDIR of the first call in a process
     with open_pools(load_site(str(user.site())), outdir=user.home / "out") as pools:
         nannies = {name: pid for pid, name in _nannies(user)}
         pids = pools.client.run(os.getpid)

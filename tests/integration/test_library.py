@@ -41,7 +41,7 @@ def test_own_work_on_the_pools(user: User, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_no_worker_is_an_error(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(user.tmp))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", None)  # it remembers TMPDIR of the first call in a process
     text = FAST.replace("timeouts:", "  config: {worker_extra_args: ['--no-such-option']}\ntimeouts:")
     with (
         pytest.raises(NoWorkersError, match="0 of 2 registered"),

@@ -120,7 +120,7 @@ def test_a_closed_port_and_an_unknown_name_are_told_apart(job: Path) -> None:
 
 
 def test_a_peer_that_never_answers_is_a_time_out(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "ATTEMPT", 0.2)
+    monkeypatch.setattr(launch, "ATTEMPT", 0.2)  # seconds are too long to wait here
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert refusal(server.getsockname()[1], job).code == "timed-out"
 

@@ -111,7 +111,7 @@ def test_cancel_kills_who_ignores_it(
     batch: local.LocalBatch, job: Callable[[str], JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With all of its children."""
-    monkeypatch.setattr(local, "GRACE", 0.2)
+    monkeypatch.setattr(local, "GRACE", 0.2)  # ten seconds are too long to wait here
     job_id = batch.submit(job('trap "" TERM; sleep 60 & echo "$!" ready; while :; do sleep 0.05; done'))
     child = int(wait_for(tmp_path / "out", "ready").split()[0])
     started = time.monotonic()

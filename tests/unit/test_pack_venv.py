@@ -171,7 +171,7 @@ def test_full_disk_leaves_nothing(
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
 
     # A full disk cannot be had without root.
-    monkeypatch.setattr(Archive, "_store", full)
+    monkeypatch.setattr(Archive, "_store", full)  # a disk cannot be filled at a given moment
     with pytest.raises(PackError, match=f"{tmp_path}: .*Make room"):
         pack(spec(env), cache=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]

@@ -97,7 +97,9 @@ def test_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
         raise KeyboardInterrupt
 
     # A mock, for a real signal would hit pytest at any moment.
-    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    monkeypatch.setattr(
+        subprocess.Popen, "communicate", interrupted
+    )  # Ctrl-C cannot be sent at a given moment
     with pytest.raises(KeyboardInterrupt):
         process.run(["sh", "-c", f"sleep 60 & echo $! >'{noted}'; wait"], timeout=10)
     assert wait_gone(int(noted.read_text()))

@@ -41,7 +41,7 @@ def test_report_is_there_from_the_first_second(folder: RunFolder) -> None:
 
 
 def test_results_are_written_as_they_come(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "INTERVAL", -1.0)
+    monkeypatch.setattr(recorder, "INTERVAL", -1.0)  # written at every result
     record = Recorder(good_site(), folder)
     record.add(result())
     assert [check.id for check in stored(folder).checks] == ["resources.cores"]
@@ -49,7 +49,7 @@ def test_results_are_written_as_they_come(folder: RunFolder, monkeypatch: pytest
 
 
 def test_not_written_for_every_single_result(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "INTERVAL", 60.0)
+    monkeypatch.setattr(recorder, "INTERVAL", 60.0)  # never due
     record = Recorder(good_site(), folder)
     record.add(result())
     assert stored(folder).checks == ()

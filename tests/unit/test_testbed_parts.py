@@ -83,7 +83,7 @@ def test_first_mirror() -> None:
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine without any tool cannot be had for a test, and root not always."""
     monkeypatch.setattr(host, "search_path", lambda: str(tmp_path))
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # who runs the tests is not given
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"ID": "debian", "NAME": "Debian"})
     with pytest.raises(Refusal) as caught:
         host.check()
@@ -93,7 +93,7 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # who runs the tests is not given
     with pytest.raises(Refusal, match="needs root, and this is user 1000"):
         host.check()
 

@@ -99,7 +99,7 @@ def test_server_that_does_not_ask_is_found(tls: RunTls) -> None:
 
 
 def test_silence_is_no_refusal(tls: RunTls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "PATIENCE", 0.2)
+    monkeypatch.setattr(wire, "PATIENCE", 0.2)  # seconds are too long to wait here
     context = server_context(tls, asks=False, newest=ssl.TLSVersion.TLSv1_3)
     with serving(greeting(context, b"")) as address:
         seen = look(address, tls)

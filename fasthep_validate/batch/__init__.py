@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fasthep_validate.batch import htcondor, local, slurm
+from fasthep_validate.batch import condor_description, htcondor, local, slurm, slurm_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +61,6 @@ class Way:
 
 BATCHES: Mapping[Strategy, Way] = {
     "local": Way(local.LocalBatch, local.directives),
-    "htcondor": Way(htcondor.HTCondorBatch, htcondor.directives),
-    "slurm": Way(slurm.SlurmBatch, slurm.directives),
+    "htcondor": Way(htcondor.HTCondorBatch, condor_description.directives),
+    "slurm": Way(slurm.SlurmBatch, slurm_options.directives),
 }

@@ -19,21 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import bundled, process
+from fasthep_validate.batch.slurm_options import BASE, ENVIRONMENT, submit_words
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fasthep_validate.models.execution import Pool
     from fasthep_validate.models.job import JobSpec, JobState
 
 PATIENCE = 60.0  # seconds for one command of Slurm's; a busy controller takes its time
 SEND = 600.0  # seconds for one file
 AT_ONCE = 8  # allocations that files are sent to at the same time
-BASE = "/tmp"
-# What a step gets of the environment: nothing of the submit host's but the way to its tools.
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 # Compact states of squeue(1); whatever else it says is the end of a job.
 STATES: Mapping[str, JobState] = {
     "PENDING": "submitted",
@@ -44,28 +41,6 @@ STATES: Mapping[str, JobState] = {
     "COMPLETING": "running",
     "STAGE_OUT": "running",
 }
-
-
-def directives(pool: Pool) -> dict[str, str]:
-    """Options of ``sbatch`` for a pool: what it asks for, then what the profile adds or changes.
-
-    ``--mem`` is in MiB, rounded up; an empty value is an option without one. ``disk`` is not asked for:
-    most clusters do not say how much their nodes have, and ``--tmp`` would then fit none.
-    """
-    asked = pool.resources
-    wanted = {
-        "--job-name": f"fasthep-{pool.name}",
-        "--nodes": "1",
-        "--ntasks": "1",
-        "--cpus-per-task": str(asked.cpus),
-        "--mem": f"{-(-asked.memory // 2**20)}M" if asked.memory else "",
-        "--gres": f"gpu:{asked.gpus}" if asked.gpus else "",
-        "--chdir": BASE,
-        "--output": "/dev/null",
-        "--export": ",".join(ENVIRONMENT),
-        "--no-requeue": "",
-    }
-    return {key: value for key, value in wanted.items() if value or key == "--no-requeue"} | pool.directives
 
 
 @dataclass
@@ -98,13 +73,12 @@ class SlurmBatch:
 
     def submit(self, job: JobSpec) -> str:
         """Ask for an allocation; the id is Slurm's."""
-        options = [f"{key}={value}" if value else key for key, value in job.directives.items()]
-        hold = bundled.worker_file("slurm_hold.sh")
-        done = _slurm("sbatch", "--parsable", *options, str(hold), BASE, str(round(PATIENCE)))
+        words = submit_words(job, str(bundled.worker_file("slurm_hold.sh")), BASE, str(round(PATIENCE)))
+        done = _slurm(*words)
         job_id = done.stdout.strip().partition(";")[0]
         if not done.ok or not job_id.isdigit():
-            words = " ".join((done.stderr or done.stdout).split())
-            raise SubmitError(f"{job.worker}: sbatch refused the job: {words}. Its options were {options}.")
+            said = " ".join((done.stderr or done.stdout).split())
+            raise SubmitError(f"{job.worker}: sbatch refused the job: {said}. It was asked: {' '.join(words)}.")
         self._allocations[job_id] = Allocation(job)
         _log(job, f"submitted as job {job_id}")
         return job_id

@@ -22,6 +22,10 @@ class JobSpec(Model):
         out: where standard output comes to on the submit host.
         err: where standard error comes to.
         log: the batch system's own log of the job.
+        address: arguments for every command of the batch system's about this job, where it has several
+            queues: ``("-name", "schedd")``, ``("--clusters=name",)``.
+        submit_arguments: further arguments of the command that submits it.
+        cancel_arguments: further arguments of the command that removes it.
     """
 
     worker: str
@@ -33,6 +37,9 @@ class JobSpec(Model):
     out: str
     err: str
     log: str
+    address: tuple[str, ...] = ()
+    submit_arguments: tuple[str, ...] = ()
+    cancel_arguments: tuple[str, ...] = ()
 
 
 class JobStatus(Model):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.batch import htcondor
+from fasthep_validate.batch import condor_description, htcondor
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.execution import Pool, Resources
 from fasthep_validate.plan import ARCHIVE, SCRIPT, SHIPPED, Endpoint, Plan
@@ -42,14 +42,14 @@ def pool(resources: Resources, **directives: str) -> Pool:
 def job(tmp_path: Path) -> JobSpec:
     """The first job of a plan, as it would be submitted."""
     secrets = {Path("/private") / name: name for name in ("ca.pem", "worker.pem", "worker.key")}
-    directives = {pool.name: htcondor.directives(pool) for pool in SITE.pools}
+    directives = {pool.name: condor_description.directives(pool) for pool in SITE.pools}
     plan = Plan(SITE, good_pack(), new_run(tmp_path, "here"), directives, secrets)
     return plan.jobs(Endpoint("submit.example.org", 8786))[0]
 
 
 def described(job: JobSpec, folder: Path) -> dict[str, str]:
     """The submit description read back; it is one of one job."""
-    *lines, last = htcondor.description(job, folder).splitlines()
+    *lines, last = condor_description.description(job, folder).splitlines()
     assert last == "queue 1"
     pairs = [line.split(" = ", 1) for line in lines]
     assert len({key for key, _ in pairs}) == len(pairs)
@@ -85,17 +85,17 @@ def tool(folder: Path, name: str, script: str) -> None:
 )
 def test_what_a_pool_asks_for(resources: Resources, key: str, value: str) -> None:
     """Memory in MiB and disk in KiB: never less than asked for."""
-    assert htcondor.directives(pool(resources))[key] == value
+    assert condor_description.directives(pool(resources))[key] == value
 
 
 @pytest.mark.parametrize("key", ["request_memory", "request_disk", "request_gpus"])
 def test_what_is_not_asked_for_is_left_to_the_site(key: str) -> None:
-    assert key not in htcondor.directives(pool(Resources()))
+    assert key not in condor_description.directives(pool(Resources()))
 
 
 def test_directives_of_the_profile_go_first() -> None:
     own = {"request_memory": "4096", "+JobFlavour": '"workday"'}
-    got = htcondor.directives(pool(Resources(memory=2**30), **own))
+    got = condor_description.directives(pool(Resources(memory=2**30), **own))
     assert {key: got[key] for key in own} == own
     assert got["universe"] == "vanilla"
 
@@ -172,7 +172,7 @@ def test_path_that_htcondor_cannot_be_told(job: JobSpec, tmp_path: Path, sign: s
     path = f"/data/a{sign}b/file"
     value = {**job.transfer, path: "file"} if place == "transfer" else path
     with pytest.raises(SubmitError) as caught:
-        htcondor.description(job.model_copy(update={place: value}), tmp_path)
+        condor_description.description(job.model_copy(update={place: value}), tmp_path)
     assert str(caught.value) == (
         f"default-0: HTCondor cannot transfer {path!r}: a comma separates files there. Use a folder without one."
     )
@@ -290,7 +290,7 @@ def test_submitted_job_is_described_in_its_folder(tools: Path, tmp_path: Path, j
     batch = htcondor.HTCondorBatch(tmp_path)
     assert batch.submit(job) == "12.0"
     file = Path(next(path for path, name in job.transfer.items() if name == "job.params")).parent / "job.sub"
-    assert file.read_text() == htcondor.description(job, file.parent)
+    assert file.read_text() == condor_description.description(job, file.parent)
     assert (tmp_path / "asked").read_text() == f"-terse {file}\n"
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.batch.slurm import SlurmBatch, directives
+from fasthep_validate.batch.slurm import SlurmBatch
+from fasthep_validate.batch.slurm_options import directives
 from fasthep_validate.errors import ConfigError, SubmitError
 from fasthep_validate.models.execution import Pool, Resources
 from fasthep_validate.models.job import JobSpec

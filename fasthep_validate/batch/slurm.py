@@ -78,7 +78,9 @@ class SlurmBatch:
         job_id = done.stdout.strip().partition(";")[0]
         if not done.ok or not job_id.isdigit():
             said = " ".join((done.stderr or done.stdout).split())
-            raise SubmitError(f"{job.worker}: sbatch refused the job: {said}. It was asked: {' '.join(words)}.")
+            raise SubmitError(
+                f"{job.worker}: sbatch refused the job: {said}. It was asked: {' '.join(words)}."
+            )
         self._allocations[job_id] = Allocation(job)
         _log(job, f"submitted as job {job_id}")
         return job_id

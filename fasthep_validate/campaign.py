@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fasthep_validate import bundled, process
+from fasthep_validate.batch import BATCHES
+from fasthep_validate.batch.nodes import pin
 from fasthep_validate.cluster import Cluster, submit_environment
 from fasthep_validate.errors import FasthepValidateError, NoWorkersError
 from fasthep_validate.events import read_probe
@@ -48,9 +50,19 @@ if TYPE_CHECKING:
 DEFAULT_OUTDIR = Path("fasthep-validate-results")
 
 
-def load_profile(name: str, overrides: Overrides | None = None) -> SiteProfile:
-    """The profile of a site with the registered modifiers; see :func:`fasthep_validate.profiles.load_site`."""
-    return load_site(name, overrides=overrides or Overrides(), builtin=registered())
+def load_profile(name: str, overrides: Overrides | None = None, *, nodes: str = "") -> SiteProfile:
+    """The profile of a site with the registered modifiers; see :func:`fasthep_validate.profiles.load_site`.
+
+    Args:
+        name: name or path of the profile.
+        overrides: changes for this run.
+        nodes: nodes to pin one worker each to, see :mod:`fasthep_validate.batch.nodes`; empty for no pinning.
+    """
+    site = load_site(name, overrides=overrides or Overrides(), builtin=registered())
+    if not nodes:
+        return site
+    execution = pin(site.execution, nodes, BATCHES[site.execution.strategy].nodes)
+    return site.model_copy(update={"execution": execution})
 
 
 def cache_folder() -> Path:

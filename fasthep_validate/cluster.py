@@ -6,20 +6,20 @@ import math
 import os
 import queue
 import shutil
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fasthep_validate.batch import BATCHES
+from fasthep_validate.batch.watch import NodeWatch
 from fasthep_validate.connection import Connection, connect
-from fasthep_validate.credentials.run_tls import RunTls, make_run_tls
 from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, dask_settings, scheduler_host
+from fasthep_validate.private import private_folder
 from fasthep_validate.signals import held
 from fasthep_validate.store import write_model, write_text
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fasthep_validate.store import RunFolder
 
 AT_ONCE = 16  # workers that are asked at the same time
+OUT_OF_SERVICE, REFUSED = "node-out-of-service", "submission-refused"  # codes of events of pinned jobs
 ENDED = {"exited", "held", "removed", "lost"}  # states of a job whose worker will not come
 POLL = 0.1  # seconds between two looks at jobs and logs
 HUB_EXIT = 5.0  # seconds for the scheduler's process, once all is over
@@ -62,14 +63,15 @@ class Cluster:
         self._final: dict[str, JobStatus] = {}
         self._client: Client | None = None
         self._hub: Hub | None = None
-        self._private, self._tls = _private_folder()
+        self._private, self._tls = private_folder()
         way = BATCHES[execution.strategy]
         self._scratch = self._private / "jobs"
         self._scratch.mkdir()
         self._batch = way.make(self._scratch)
         self._known: Mapping[str, JobStatus] = {}
         self._ask_at = 0.0
-        self._directives = {pool.name: way.directives(pool) for pool in execution.pools}
+        self._way = way
+        self._watch = NodeWatch(None, ())
 
     def __enter__(self) -> Self:
         try:
@@ -113,11 +115,13 @@ class Cluster:
             self._tls.worker.cert: "worker.pem",
             self._tls.worker.key: "worker.key",
         }
-        plan = Plan(self.execution, self.packed, self.folder, self._directives, secrets)
+        plan = Plan(self.execution, self.packed, self.folder, self._way.told, secrets)
         self.jobs = plan.jobs(Endpoint(host.strip("[]"), int(port)))
         self.progress.step(f"scheduler at {address}; submitting {len(self.jobs)} jobs")
+        self._watch = NodeWatch(self._way.nodes, self.jobs)
         for job in self.jobs:
             self._submit(job)
+        self._refuse_none()
 
     def wait(self) -> None:
         """Wait until every worker has registered, has failed, or has run out of time."""
@@ -143,6 +147,7 @@ class Cluster:
             log.poll()
         self._take_registrations()
         self._take_states()
+        self._give_up_nodes()
 
     def statuses(self) -> dict[str, JobStatus]:
         """What is known of every planned worker's job."""
@@ -259,8 +264,38 @@ class Cluster:
         write_model(self.folder.jobs / job.worker / "job.json", job)
         log = self.logs[job.worker]
         log.note("submitted", "start")
-        self._job_ids[job.worker] = self._batch.submit(job)
+        if job.node and not job.node.in_service:
+            self._withhold(job, OUT_OF_SERVICE, job.node.words)
+            return
+        try:
+            self._job_ids[job.worker] = self._batch.submit(job)
+        except SubmitError as error:
+            if job.node is None:
+                raise
+            self._withhold(job, REFUSED, str(error))  # the other nodes are tried all the same
+            return
         log.note("submitted", "end", detail=f"job {self._job_ids[job.worker]}")
+
+    def _withhold(self, job: JobSpec, code: str, why: str) -> None:
+        """Note why a pinned job was not submitted."""
+        node = job.node.name if job.node else ""
+        self.logs[job.worker].note("submitted", "fail", code=code, detail=why)
+        self._final[job.worker] = JobStatus(job_id="", state="planned", reason=why, node=node)
+
+    def _refuse_none(self) -> None:
+        """Where every single job was refused it is the site's matter, not that of a node."""
+        refused = [log for log in self.logs.values() if any(event.code == REFUSED for event in log.events)]
+        if refused and not self._job_ids:
+            raise SubmitError(refused[0].events[-1].detail)
+
+    def _give_up_nodes(self) -> None:
+        """Jobs that are pinned to a node that went out of service are not waited for."""
+        waiting = [worker for worker, status in self.statuses().items() if status.state == "submitted"]
+        for worker, why in self._watch.lost(waiting).items():
+            job_id = self._job_ids[worker]
+            self.logs[worker].note("matched", "fail", code=OUT_OF_SERVICE, detail=why)
+            self._batch.cancel([job_id])
+            self._final[worker] = JobStatus(job_id=job_id, state="removed", reason=why)
 
     def _take_registrations(self) -> None:
         while True:
@@ -306,24 +341,6 @@ class Cluster:
         """Seconds for a request, if no worker answers any question: only a hub that hangs takes longer."""
         rounds = 1 + len(self.registered) // AT_ONCE
         return 60.0 + 6 * rounds * self.execution.timeouts.probe
-
-
-def _private_folder() -> tuple[Path, RunTls]:
-    """A folder that only the owner can read (mode 0700), with the keys of the run in it."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="fasthep-validate-"))
-    except OSError as error:
-        raise _no_room(error) from error
-    try:
-        return folder, make_run_tls(folder)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise _no_room(error) from error
-
-
-def _no_room(error: OSError) -> SubmitError:
-    what = f"no place for the run's certificates and jobs in {tempfile.gettempdir()}: {error.strerror}"
-    return SubmitError(f"TMPDIR: {what}. Make room there, or point TMPDIR at another filesystem.")
 
 
 def submit_environment() -> dict[str, str]:

@@ -24,11 +24,10 @@ def planned(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[Jo
     The scheduler's port is 0 where the profile leaves it open: it is chosen when the scheduler starts.
     """
     way = BATCHES[site.execution.strategy]
-    directives = {pool.name: way.directives(pool) for pool in site.execution.pools}
     names = ("ca.pem", "worker.pem", "worker.key")
     secrets = {Path("<made for the run>") / name: name for name in names}
     scheduler = Endpoint(scheduler_host(site.execution.scheduler), site.execution.scheduler.port)
-    return Plan(site.execution, packed, folder, directives, secrets).jobs(scheduler)
+    return Plan(site.execution, packed, folder, way.told, secrets).jobs(scheduler)
 
 
 def as_json(jobs: Iterable[JobSpec]) -> str:

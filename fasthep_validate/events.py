@@ -75,12 +75,13 @@ class EventLog:
             if line.startswith(EVENT):
                 self._keep_line(line.removeprefix(EVENT))
 
-    def note(self, phase: Phase, state: EventState, *, at: float | None = None, detail: str = "") -> None:
+    def note(
+        self, phase: Phase, state: EventState, *, at: float | None = None, code: str = "", detail: str = ""
+    ) -> None:
         """Add an event that was seen on the submit host."""
         moment = time.time() if at is None else at
-        self._keep(
-            Event(worker=self.worker, phase=phase, state=state, time=moment, source="submit", detail=detail)
-        )
+        told = {"worker": self.worker, "phase": phase, "state": state, "code": code, "detail": detail}
+        self._keep(Event.model_validate({**told, "time": moment, "source": "submit"}))
 
     def has(self, phase: Phase, state: EventState) -> bool:
         """Whether such an event was heard."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from fasthep_validate import bundled
@@ -12,10 +13,11 @@ from fasthep_validate.models.job import JobSpec
 from fasthep_validate.store import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fasthep_validate.models.execution import ExecutionConfig, Pool, SchedulerSpec
+    from fasthep_validate.models.node import BatchNode
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.store import RunFolder
 
@@ -60,25 +62,25 @@ class Plan:
         execution: what is to be started.
         packed: the environment.
         folder: the run folder; files are written to its ``jobs``.
-        directives: what the batch system is told for each pool, by its name.
+        directives: what the batch system is told for a job of a pool; the name of a node pins it there.
         secrets: files that go with every job and are not shown, path -> name in the job's directory.
     """
 
     execution: ExecutionConfig
     packed: PackedEnv
     folder: RunFolder
-    directives: Mapping[str, dict[str, str]]
+    directives: Callable[[Pool, str], dict[str, str]]
     secrets: Mapping[Path, str]
 
     def jobs(self, scheduler: Endpoint) -> tuple[JobSpec, ...]:
         """Write the files of every job and describe it."""
         return tuple(
-            self._job(pool, worker, scheduler)
+            self._job(pool, worker, scheduler, node)
             for pool in self.execution.pools
-            for worker in pool.worker_ids()
+            for worker, node in zip(pool.worker_ids(), pool.nodes or repeat(None), strict=False)
         )
 
-    def _job(self, pool: Pool, worker: str, scheduler: Endpoint) -> JobSpec:
+    def _job(self, pool: Pool, worker: str, scheduler: Endpoint, node: BatchNode | None) -> JobSpec:
         home = self.folder.jobs / worker
         home.mkdir(parents=True, exist_ok=True)
         texts = {
@@ -94,11 +96,12 @@ class Plan:
             pool=pool.name,
             executable=str(bundled.worker_file(SCRIPT)),
             arguments=("job.params",),
-            directives=self.directives[pool.name],
+            directives=self.directives(pool, node.name if node else ""),
             transfer=self._transfer(home, tuple(texts)),
             out=str(self.folder.log("out", worker)),
             err=str(self.folder.log("err", worker)),
             log=str(self.folder.log("log", worker)),
+            node=node,
         )
 
     def _transfer(self, home: Path, names: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.models.report import Report
+from fasthep_validate.report.by_node import by_node
 from fasthep_validate.report.phases import summarise
 from fasthep_validate.report.schema import write
 from fasthep_validate.report.verdict import apply_settings, count, verdict
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.errors import FasthepValidateError
     from fasthep_validate.models.profile import SiteProfile
-    from fasthep_validate.models.report import CheckResult, WorkerSummary
+    from fasthep_validate.models.report import CheckResult
 
 INTERVAL = 0.5  # seconds between two writes while checks are judged
 
@@ -86,15 +87,21 @@ class Recorder:
 
     def _so_far(self) -> Report:
         checks = apply_settings(self.checks, self.site.checks, today=datetime.now(UTC).date())
+        evidence = tuple(self._evidence())
         return self.report.model_copy(
-            update={"checks": checks, "counts": count(checks), "workers": tuple(self._workers())}
+            update={
+                "checks": checks,
+                "counts": count(checks),
+                "workers": tuple(map(summarise, evidence)),
+                "nodes": by_node(self.site.execution, evidence, checks),
+            }
         )
 
-    def _workers(self) -> Iterator[WorkerSummary]:
+    def _evidence(self) -> Iterator[WorkerEvidence]:
         for worker in self.site.execution.worker_ids():
             path = self.folder.evidence / f"{worker}.json"
             if path.exists():
-                yield summarise(read_model(path, WorkerEvidence))
+                yield read_model(path, WorkerEvidence)
 
 
 def _now() -> str:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fasthep_validate.batch import condor_description, htcondor, local, slurm, slurm_options
+from fasthep_validate.batch.nodes_htcondor import HTCondorNodes
+from fasthep_validate.batch.nodes_slurm import SlurmNodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from fasthep_validate.batch.nodes import NodeList
     from fasthep_validate.models.execution import Pool, Strategy
     from fasthep_validate.models.job import JobSpec, JobStatus
 
@@ -53,14 +56,21 @@ class Way:
         make: makes the :class:`Batch`; it may use the folder that it is given, which is private to the
             run and goes away with it.
         directives: what the batch system is told for the jobs of a pool.
+        nodes: its nodes, where a job can be sent to one of them.
     """
 
     make: Callable[[Path], Batch]
     directives: Callable[[Pool], dict[str, str]]
+    nodes: NodeList | None = None
+
+    def told(self, pool: Pool, node: str) -> dict[str, str]:
+        """What the batch system is told for a job of a pool; ``node`` is empty if any will do."""
+        directives = self.directives(pool)
+        return self.nodes.pinned(directives, node) if self.nodes and node else directives
 
 
 BATCHES: Mapping[Strategy, Way] = {
     "local": Way(local.LocalBatch, local.directives),
-    "htcondor": Way(htcondor.HTCondorBatch, condor_description.directives),
-    "slurm": Way(slurm.SlurmBatch, slurm_options.directives),
+    "htcondor": Way(htcondor.HTCondorBatch, condor_description.directives, HTCondorNodes()),
+    "slurm": Way(slurm.SlurmBatch, slurm_options.directives, SlurmNodes()),
 }

@@ -185,6 +185,22 @@ BATCH = (
         remedy="Read the reason in the evidence: with HTCondor's codes 12 and 13 a file could not be transferred, "
         "with 26 a policy of the site holds it, with 21 and 34 it used more memory than it asked for.",
     ),
+    Entry(
+        id="FHV-batch-011",
+        title="The node is out of service",
+        meaning="The batch system says that the node is drained, down or not known to it, so no job of it was "
+        "waited for.",
+        remedy="Repair the node or put it back into service; leave it out of --nodes until then ('up' takes "
+        "only nodes that are in service).",
+        who="admin",
+    ),
+    Entry(
+        id="FHV-batch-012",
+        title="The batch system takes no such job for this node",
+        meaning="Jobs that are pinned to other nodes were taken; for this one the submission was refused.",
+        remedy="Compare what the pool asks for with what the batch system's configuration says that the node has.",
+        who="admin",
+    ),
 )
 
 HARNESS = (

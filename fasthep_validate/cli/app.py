@@ -14,6 +14,7 @@ from fasthep_validate.cli.options import (
     CheckPatterns,
     Display,
     NoColour,
+    Nodes,
     Outdir,
     Pools,
     Settings,
@@ -55,6 +56,7 @@ def validate(
     add_checks: AddChecks = None,
     pool: Pools = None,
     settings: Settings = None,
+    nodes: Nodes = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be submitted, and stop.")
     ] = False,
@@ -75,7 +77,7 @@ def validate(
     from fasthep_validate.campaign import load_profile
     from fasthep_validate.profiles import parse_overrides
 
-    profile = load_profile(site, parse_overrides(pool or [], settings or []))
+    profile = load_profile(site, parse_overrides(pool or [], settings or []), nodes=nodes)
     display = Display(as_json, no_color, verbose)
     if dry_run:
         print_plan(profile, display)

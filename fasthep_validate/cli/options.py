@@ -19,6 +19,12 @@ AddChecks = Annotated[
     list[Path] | None, typer.Option("--add-checks", metavar="DIR", help="Judge the checks in DIR as well.")
 ]
 Pools = Annotated[list[str] | None, typer.Option("--pool", metavar="NAME=N", help="Workers of a pool.")]
+Nodes = Annotated[
+    str,
+    typer.Option(
+        "--nodes", metavar="WHICH", help="One worker on each node: all, up, idle, partition:P, A,B."
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the execution block.")
 ]

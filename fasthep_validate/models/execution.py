@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from fasthep_validate.models.base import Model
+from fasthep_validate.models.node import BatchNode
 from fasthep_validate.models.written import Duration, PositiveDuration, Written
 
 Strategy = Literal["local", "htcondor", "slurm"]
@@ -84,6 +85,7 @@ class Pool(Model):
         worker_extra_args: further arguments for ``dask worker``.
         dask_resources: Dask resource labels, ``{"GPU": 1}``.
         directives: what the profile adds to the batch system's directives, or changes in them.
+        nodes: nodes that the workers are pinned to, one each; empty if they may run anywhere.
     """
 
     name: str
@@ -98,9 +100,12 @@ class Pool(Model):
     worker_extra_args: tuple[str, ...] = ()
     dask_resources: dict[str, float] = {}
     directives: dict[str, str] = {}
+    nodes: tuple[BatchNode, ...] = ()
 
     def worker_ids(self) -> tuple[str, ...]:
-        """Planned workers, ``default-0``, ``default-1``, ..."""
+        """Planned workers, ``default-0``, ``default-1``, ...; pinned ones are called after their nodes."""
+        if self.nodes:
+            return tuple(f"{self.name}-{node.name}" for node in self.nodes)
         return tuple(f"{self.name}-{index}" for index in range(self.workers))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fasthep_validate.models.base import Model
+from fasthep_validate.models.node import BatchNode
 
 JobState = Literal["planned", "submitted", "running", "exited", "held", "removed", "lost"]
 
@@ -26,6 +27,7 @@ class JobSpec(Model):
             queues: ``("-name", "schedd")``, ``("--clusters=name",)``.
         submit_arguments: further arguments of the command that submits it.
         cancel_arguments: further arguments of the command that removes it.
+        node: the node it is pinned to, as it was when the run began; ``None`` if any will do.
     """
 
     worker: str
@@ -40,6 +42,7 @@ class JobSpec(Model):
     address: tuple[str, ...] = ()
     submit_arguments: tuple[str, ...] = ()
     cancel_arguments: tuple[str, ...] = ()
+    node: BatchNode | None = None
 
 
 class JobStatus(Model):

@@ -12,6 +12,7 @@ from fasthep_validate.models.event import Phase, PhaseTime
 SCHEMA_ID = "https://fast-hep.github.io/fasthep-validate/schema/report-1.json"
 Outcome = Literal["pass", "fail", "warn", "n/a", "blocked", "known"]
 Verdict = Literal["pass", "fail", "incomplete", "error"]
+NodeVerdict = Literal["pass", "fail", "known", "out of service", "not tried"]
 
 
 class Cause(Model):
@@ -108,6 +109,27 @@ class WorkerSummary(Model):
     phases: tuple[PhaseTime, ...] = ()
 
 
+class NodeSummary(Model):
+    """A node that a worker was pinned to.
+
+    Attributes:
+        node: as the batch system calls it.
+        worker: the worker that tried it.
+        verdict: ``pass``, ``fail``, ``known`` (an accepted failure), ``out of service`` (drained or down, so not
+            waited for) or ``not tried`` (no job started there in time).
+        check: the first check that failed there.
+        why: what was found by it, in one line.
+        cause: id of the cause, where one was found.
+    """
+
+    node: str
+    worker: str
+    verdict: NodeVerdict
+    check: str = ""
+    why: str = ""
+    cause: str = ""
+
+
 class Report(Model):
     """Everything that the other renderings are made from.
 
@@ -126,6 +148,7 @@ class Report(Model):
         counts: outcome -> number of checks.
         checks: every check, in the order in which they were judged.
         workers: every planned worker.
+        nodes: every node that a worker was pinned to, worst first; empty without ``--nodes``.
         errors: errors that ended the run, one line each.
     """
 
@@ -145,4 +168,5 @@ class Report(Model):
     counts: dict[str, int] = {}
     checks: tuple[CheckResult, ...] = ()
     workers: tuple[WorkerSummary, ...] = ()
+    nodes: tuple[NodeSummary, ...] = ()
     errors: tuple[str, ...] = ()

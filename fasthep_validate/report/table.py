@@ -16,7 +16,7 @@ from fasthep_validate.store import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from fasthep_validate.models.report import CheckResult, Outcome, Report, Verdict
+    from fasthep_validate.models.report import CheckResult, NodeSummary, Outcome, Report, Verdict
 
 HEADERS = ("outcome", "check", "worker", "found")
 MIN_WIDTH = 60
@@ -36,6 +36,7 @@ _COLOURS: dict[Outcome, str] = {
     "pass": "32",
     "n/a": "2",
 }
+_NODE_COLOURS = {"fail": "1;31", "out of service": "35", "not tried": "33", "known": "36", "pass": "32"}
 _VERDICT_COLOURS: dict[Verdict, str] = {"pass": "1;32", "fail": "1;31", "incomplete": "1;33", "error": "1;31"}
 
 
@@ -95,6 +96,8 @@ def table(report: Report, *, colour: bool, width: int, verbose: bool) -> str:
     style = _Style(colour=colour, width=max(width, MIN_WIDTH), verbose=verbose)
     groups = tuple(_groups(report, style))
     parts = [_grid(groups, style)] if groups else []
+    if report.nodes:
+        parts.append(_nodes(report.nodes, style))
     if not _told_in_sentence(report):
         parts.append("\n".join(_paragraph(f"error: {error}", style) for error in report.errors))
     parts.append(_closing(report, style))
@@ -106,6 +109,23 @@ def _told_in_sentence(report: Report) -> bool:
     return not report.errors or (len(report.errors) == 1 and report.errors[0].rstrip(".") in report.sentence)
 
 
+def _nodes(nodes: Sequence[NodeSummary], style: _Style) -> str:
+    """A row a node, worst first; with many nodes those that pass share one."""
+    passed = [node.node for node in nodes if node.verdict == "pass"]
+    fold = len(passed) > FOLD_ABOVE and not style.verbose
+    rows = [(node.verdict, node.node, node.why) for node in nodes if not fold or node.verdict != "pass"]
+    rows += [("pass", f"{len(passed)} nodes", "")] if fold else []
+    verdict, name = (max(len(row[column]) for row in rows) for column in (0, 1))
+    room = max(style.width - verdict - name - 4, MIN_WIDTH // 2)
+    lines = [style.paint(f"nodes: {len(passed)} of {len(nodes)} passed", _BOLD)]
+    for said, node, why in rows:
+        first, *rest = _wrap(why, room) or [""]
+        painted = style.paint(f"{said:{verdict}}", _NODE_COLOURS[said])
+        lines.append(f"{painted}  {node:{name}}  {first}".rstrip())
+        lines += [f"{'':{verdict}}  {'':{name}}  {line}" for line in rest]
+    return "\n".join(lines)
+
+
 def _closing(report: Report, style: _Style) -> str:
     sentence = _paragraph(report.sentence or "The run is not finished.", style)
     # The path is left in one piece, however long: it is there to be copied.
@@ -115,8 +135,10 @@ def _closing(report: Report, style: _Style) -> str:
 
 def _groups(report: Report, style: _Style) -> Iterator[_Group]:
     """Families that need attention, worst rows first; then what passed, by family."""
-    fold = len(report.workers) > FOLD_ABOVE and not style.verbose
+    fold = (len(report.workers) > FOLD_ABOVE or bool(report.nodes)) and not style.verbose
     loud = [result for result in report.checks if result.outcome not in _QUIET]
+    if report.nodes and not style.verbose:  # a node that is out of service blocks all checks of it
+        loud = [result for result in loud if result.outcome != "blocked"]
     quiet = [result for result in report.checks if result.outcome in _QUIET]
     for results, folded in ((loud, False), (quiet, fold)):
         families = dict.fromkeys(result.family for result in sorted(results, key=_rank))

@@ -155,6 +155,8 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ("batch-008", worker(code=127, err="/bin/sh: not found")),
     ("batch-009", ended(137)),
     ("batch-010", worker(state="held", code=None, reason="held 13/2: Transfer input files failure")),
+    ("batch-011", failed("submitted", "node-out-of-service", "drained: disk errors")),
+    ("batch-012", failed("submitted", "submission-refused", "sbatch refused the job")),
     ("batch-009", wrote("Worker process 353 was killed by signal 9")),
     ("harness-000", wrote("something that nobody has seen before")),
     ("harness-001", worker(event("connected"), event("exited"), code=0)),

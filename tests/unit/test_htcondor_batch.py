@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.batch import condor_description, htcondor
+from fasthep_validate.batch import BATCHES, condor_description, htcondor
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.execution import Pool, Resources
 from fasthep_validate.plan import ARCHIVE, SCRIPT, SHIPPED, Endpoint, Plan
@@ -42,8 +42,7 @@ def pool(resources: Resources, **directives: str) -> Pool:
 def job(tmp_path: Path) -> JobSpec:
     """The first job of a plan, as it would be submitted."""
     secrets = {Path("/private") / name: name for name in ("ca.pem", "worker.pem", "worker.key")}
-    directives = {pool.name: condor_description.directives(pool) for pool in SITE.pools}
-    plan = Plan(SITE, good_pack(), new_run(tmp_path, "here"), directives, secrets)
+    plan = Plan(SITE, good_pack(), new_run(tmp_path, "here"), BATCHES["htcondor"].told, secrets)
     return plan.jobs(Endpoint("submit.example.org", 8786))[0]
 
 

@@ -38,7 +38,11 @@ def folder(tmp_path: Path) -> RunFolder:
 @pytest.fixture
 def plan(folder: RunFolder) -> Plan:
     return Plan(
-        SITE, good_pack(), folder, {"default": {"A": "1"}}, {Path("/private/worker.key"): "worker.key"}
+        SITE,
+        good_pack(),
+        folder,
+        lambda pool, node: {"A": "1", **({"on": node} if node else {})},
+        {Path("/private/worker.key"): "worker.key"},
     )
 
 

@@ -18,7 +18,7 @@ from typer.main import get_group
 from fasthep_validate import bundled, causes, errors
 from fasthep_validate.cli import app
 from fasthep_validate.judging import collect_checks
-from fasthep_validate.models import block, execution, pool_config, profile, site
+from fasthep_validate.models import block, credentials, execution, pool_config, profile, site
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.written import Written
 
@@ -53,6 +53,10 @@ SECTIONS = (
     Section("execution_modifiers.NAME", site.ModifierEntry),
     Section("network", site.Network),
     Section("network.scheduler", pool_config.SchedulerOptions),
+    Section("credentials", credentials.Credentials),
+    Section("credentials.x509", credentials.X509),
+    Section("credentials.kerberos", credentials.Kerberos),
+    Section("credentials.token", credentials.Token),
     Section("timeouts", execution.Timeouts),
     Section("checks", profile.CheckSettings),
     Section("checks.known", profile.KnownFailure),
@@ -77,10 +81,17 @@ WORDS = {
     "StrictBool": "`true` or `false`",
     "date": "date, such as `2027-01-31`",
     "JsonValue": "anything",
+    "AbsolutePath": "absolute path",
+    "Fqan": "FQAN",
+    "TrustFolder": "absolute path or `ship`",
 }
 CHOICES = {
     "EnvironmentType": get_args(execution.EnvironmentType),
     "StagingMode": get_args(execution.StagingMode),
+    "Need": get_args(credentials.Need),
+    "X509Travel": get_args(credentials.X509Travel),
+    "KerberosTravel": get_args(credentials.KerberosTravel),
+    "TokenTravel": get_args(credentials.TokenTravel),
     "Strategy": tuple(block.STRATEGIES),
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.causes import explain
+from fasthep_validate.causes import CATALOGUE, explain
 from fasthep_validate.collecting import FIXTURES, Bundled, info, is_check, is_live, uses
 from fasthep_validate.connection import Connection, connect
 from fasthep_validate.models.profile import CheckSettings
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from _pytest.capture import CaptureManager
     from distributed import Client
 
-    from fasthep_validate.models.report import Cause
+    from fasthep_validate.models.report import Cause, CheckInfo
     from fasthep_validate.recorder import Recorder
     from fasthep_validate.view import Worker
 
@@ -118,7 +118,7 @@ class Checks:
     def _result(self, item: pytest.Function, call: pytest.CallInfo[None], found: Finding) -> CheckResult:
         check = info(item)
         worker = str(item.callspec.params["worker"]) if uses(item, "worker") else ""
-        cause = self._cause(worker) if found.outcome == "fail" and check.family == "worker_start" else None
+        cause = self._cause(check, worker, found)
         files = (f"evidence/{worker}.json", f"events/{worker}.jsonl") if worker else ("evidence/submit.json",)
         return CheckResult(
             id=check.id,
@@ -136,8 +136,13 @@ class Checks:
             cause=cause,
         )
 
-    def _cause(self, worker: str) -> Cause | None:
-        return explain(self._run.workers[worker].evidence) if self._run and worker else None
+    def _cause(self, check: CheckInfo, worker: str, found: Finding) -> Cause | None:
+        """The cause that the check names, or that the worker's evidence has of a start that failed."""
+        if found.cause:
+            return CATALOGUE[found.cause].shown_by(found.message)
+        if found.outcome != "fail" or check.family != "worker_start" or self._run is None or not worker:
+            return None
+        return explain(self._run.workers[worker].evidence)
 
     def _show(self, report: pytest.TestReport, result: CheckResult) -> None:
         """A failure that the profile accepts is an expected one to pytest; any other shows its remedy."""

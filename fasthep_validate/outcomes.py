@@ -29,7 +29,27 @@ class NotApplicable(Skipped):
 
 
 class Warned(Skipped):
-    """The check found something that an admin should know."""
+    """The check found something that an admin should know.
+
+    Attributes:
+        cause: id in the catalogue of causes; empty where none fits.
+    """
+
+    def __init__(self, msg: str, cause: str = "") -> None:
+        super().__init__(msg)
+        self.cause = cause
+
+
+class Caused(AssertionError):
+    """The check failed, and knows why.
+
+    Attributes:
+        cause: id in the catalogue of causes, ``FHV-<class>-<nnn>``.
+    """
+
+    def __init__(self, msg: str, cause: str) -> None:
+        super().__init__(msg)
+        self.cause = cause
 
 
 class Blocked(Skipped):
@@ -50,10 +70,16 @@ def not_applicable(reason: str) -> NoReturn:
     raise NotApplicable(reason)
 
 
-def warn(message: str) -> NoReturn:
-    """End a check with a warning: nothing that fails the site."""
+def warn(message: str, *, cause: str = "") -> NoReturn:
+    """End a check with a warning: nothing that fails the site; ``cause`` is an id of the catalogue."""
     __tracebackhide__ = True
-    raise Warned(message)
+    raise Warned(message, cause)
+
+
+def fail(message: str, *, cause: str) -> NoReturn:
+    """End a check that failed for a reason that the catalogue of causes has; its remedy goes before the check's."""
+    __tracebackhide__ = True
+    raise Caused(message, cause)
 
 
 @dataclass(frozen=True)
@@ -64,11 +90,13 @@ class Finding:
         outcome: ``pass``, ``fail``, ``warn``, ``n/a`` or ``blocked``.
         message: what was found; empty when all is well.
         blocked_by: the check that failed before, for ``blocked``.
+        cause: id in the catalogue of causes, where the check gave one.
     """
 
     outcome: Outcome
     message: str = ""
     blocked_by: str = ""
+    cause: str = ""
 
 
 def finding(error: BaseException | None) -> Finding:
@@ -81,14 +109,23 @@ def finding(error: BaseException | None) -> Finding:
             return Finding("pass")
         case Blocked():
             return Finding("blocked", str(error), error.by)
+        case Warned():
+            return Finding("warn", str(error), cause=error.cause)
         case NotApplicable() | Skipped():
-            return Finding("warn" if isinstance(error, Warned) else "n/a", str(error))
+            return Finding("n/a", str(error))
+        case _:
+            return _failure(error)
+
+
+def _failure(error: BaseException) -> Finding:
+    match error:
+        case Caused():
+            return Finding("fail", str(error), cause=error.cause)
         case AssertionError():
             return Finding("fail", _said(error))
         case Failed():
             return Finding("fail", str(error))
-        case _:
-            return Finding("fail", f"{type(error).__name__}: {error}")
+    return Finding("fail", f"{type(error).__name__}: {error}")
 
 
 def _said(error: AssertionError) -> str:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 ARCHIVE = "env.tar.gz"
 SCRIPT = "bootstrap.sh"
-PROBE = ("probe.py", "probe_code.py", "probe_config.py", "probe_node.py")
+PROBE = (
+    "probe.py", "probe_code.py", "probe_config.py", "probe_credentials.py", "probe_node.py",
+    "probe_der.py", "probe_file.py", "probe_kerberos.py", "probe_token.py", "probe_trust.py", "probe_x509.py",
+)  # fmt: skip
 # Files of the package that go with every job, flat into its directory.
 SHIPPED = (SCRIPT, "relocate.py", *PROBE, "launch.py")
 # Names of glibc's libraries and of the GPU driver's: the node provides them, whatever the pack says.
@@ -145,6 +148,7 @@ class Plan:
             "node_libraries": NODE_LIBRARIES,
             "scratch": ".",
             "timeout": self.execution.timeouts.probe,
+            "credentials": self.execution.credentials.wanted,
         }
 
 

@@ -91,6 +91,7 @@ def load_site(
             site.execution,
             network=site.network,
             timeouts=site.timeouts,
+            credentials=site.credentials,
             modifiers={**registered, **_sources(site)},
             required_imports=site.checks.required_imports,
         ),

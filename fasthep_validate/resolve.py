@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fasthep_validate.models import block, execution
+from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.execution import ExecutionConfig
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def resolve(
     *,
     network: Network,
     timeouts: Timeouts,
+    credentials: Credentials = Credentials(),  # noqa: B008 - frozen
     modifiers: Mapping[str, ModifierSource],
     required_imports: Sequence[str] = (),
 ) -> ExecutionConfig:
@@ -40,6 +42,7 @@ def resolve(
         modifier_sources=tuple(modifiers[item.name] for item in used),
         scheduler=_scheduler(written, network),
         timeouts=_timeouts(written, timeouts),
+        credentials=credentials,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fasthep_validate.causes import inside, outside
+from fasthep_validate.causes import credentials, inside, outside
 
 if TYPE_CHECKING:
     from fasthep_validate.causes.entry import Entry
@@ -18,6 +18,7 @@ CATALOGUE: dict[str, Entry] = {
         *inside.WORKER_START,
         *inside.ENVIRONMENT,
         *inside.CREDENTIAL,
+        *credentials.FAULTS.values(),
         *outside.CONNECTIVITY,
         *outside.RESOURCES,
         *outside.BATCH,

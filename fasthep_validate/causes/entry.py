@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fasthep_validate.models.report import Cause
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -23,3 +25,7 @@ class Entry:
     meaning: str
     remedy: str
     who: Literal["user", "admin"] = "user"
+
+    def shown_by(self, *lines: str) -> Cause:
+        """The entry as the cause of what these lines show."""
+        return Cause(id=self.id, title=self.title, evidence=lines, remedy=self.remedy, who=self.who)

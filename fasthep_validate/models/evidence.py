@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from fasthep_validate.models.base import Model
+from fasthep_validate.models.credential import CredentialSeen
 from fasthep_validate.models.event import Event
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.models.probe import Lookup, NodeProbe, Provenance
@@ -214,6 +215,7 @@ class SubmitEvidence(Model):
         listeners: TCP ports of the scheduler.
         tls: what the scheduler's port does with peers.
         dask_settings: Dask settings of the user's own that were set aside, ``key -> file or variable``.
+        credentials: those that the profile asks for, as they were found before anything was started.
     """
 
     probe: NodeProbe | None = None
@@ -223,3 +225,4 @@ class SubmitEvidence(Model):
     listeners: tuple[Listener, ...] = ()
     tls: tuple[TlsEndpoint, ...] = ()
     dask_settings: dict[str, str] = {}
+    credentials: tuple[CredentialSeen, ...] = ()

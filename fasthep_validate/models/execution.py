@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from fasthep_validate.models.base import Model
+from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.node import BatchNode
 from fasthep_validate.models.written import Duration, PositiveDuration, Written
 
@@ -149,6 +150,7 @@ class ExecutionConfig(Model):
     modifier_sources: tuple[ModifierSource, ...] = ()
     scheduler: SchedulerSpec = SchedulerSpec()
     timeouts: Timeouts = Timeouts()
+    credentials: Credentials = Credentials()
 
     def worker_ids(self) -> tuple[str, ...]:
         """Planned workers of all pools, in the order of the profile."""

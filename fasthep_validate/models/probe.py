@@ -7,6 +7,7 @@ baseline.
 from __future__ import annotations
 
 from fasthep_validate.models.base import Model
+from fasthep_validate.models.credential import CredentialSeen
 
 
 class HostInfo(Model):
@@ -183,6 +184,7 @@ class NodeProbe(Model):
         versions: distribution -> version of everything installed in the environment.
         thread_variables: ``OMP_NUM_THREADS`` and its like, those that are set.
         environment: variables of the allow-list, no others.
+        credentials: those that the profile asks for, as they are found there.
         problems: probe -> why it gave nothing (``timed out after 30 s``, an error).
     """
 
@@ -197,4 +199,5 @@ class NodeProbe(Model):
     thread_variables: dict[str, str] | None = None
     environment: dict[str, str] | None = None
     scheduler_lookup: Lookup | None = None
+    credentials: tuple[CredentialSeen, ...] | None = None
     problems: dict[str, str] = {}

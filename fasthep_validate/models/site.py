@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from fasthep_validate.models.block import Execution
+from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.execution import Timeouts
 from fasthep_validate.models.pool_config import SchedulerOptions
 from fasthep_validate.models.profile import CheckSettings
@@ -69,15 +70,20 @@ class Site(Written):
     """The execution system to start, as FAST-HEP writes it."""
     network: Network = Network()
     """Which ways are open between submit host and workers."""
+    credentials: Credentials = Credentials()
+    """Credentials that the work needs on the workers."""
     timeouts: Timeouts = Timeouts()
     """How long to wait for what."""
     checks: CheckSettings = CheckSettings()
     """What the checks expect."""
 
     @model_validator(mode="after")
-    def _modifiers_are_registered(self, info: ValidationInfo) -> Self:
+    def _fits_together(self, info: ValidationInfo) -> Self:
         others: AbstractSet[str] = info.context or frozenset()
-        mistakes("Site", self._unregistered({*others, *self.execution_modifiers}))
+        ways = (
+            (("credentials", *loc), error) for loc, error in self.credentials.unfit(self.execution.strategy)
+        )
+        mistakes("Site", [*self._unregistered({*others, *self.execution_modifiers}), *ways])
         return self
 
     def _unregistered(self, known: AbstractSet[str]) -> Iterator[Found]:

@@ -22,10 +22,11 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fasthep_validate.worker import probe_code, probe_node
+    from fasthep_validate.worker import probe_code, probe_credentials, probe_node
     from fasthep_validate.worker.probe_config import Config, read_config
 else:
     import probe_code
+    import probe_credentials
     import probe_node
     from probe_config import read_config
 
@@ -40,6 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "scratch": ("scratch",),
     "host": ("host",),
     "scheduler_lookup": ("scheduler_lookup",),
+    "credentials": ("credentials",),
 }
 SECTIONS: dict[str, Callable[[Config], object]] = {
     "imports": probe_code.imports,
@@ -52,6 +54,7 @@ SECTIONS: dict[str, Callable[[Config], object]] = {
     "scratch": probe_node.scratch,
     "host": probe_node.host,
     "scheduler_lookup": probe_node.scheduler_lookup,
+    "credentials": probe_credentials.credentials,
     "provenance": probe_code.provenance,
 }
 

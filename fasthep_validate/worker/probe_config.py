@@ -21,6 +21,7 @@ class Config:
         scratch: directory to be tried.
         timeout: seconds for each group of sections.
         environment_allow: variables to be recorded besides the usual ones.
+        credentials: kinds of credentials that the profile asks for.
     """
 
     root: str
@@ -32,6 +33,7 @@ class Config:
     scratch: str = "."
     timeout: float = 30.0
     environment_allow: list[str] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
 
 
 def read_config(path: str) -> Config:

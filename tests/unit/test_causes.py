@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 import fasthep_validate.worker
-from fasthep_validate.causes import CATALOGUE, explain, reference, stopped_in
+from fasthep_validate.causes import CATALOGUE, FAULTS, explain, reference, stopped_in
 from fasthep_validate.causes.outside import UNKNOWN
 from fasthep_validate.causes.rules import RULES
 from fasthep_validate.models.event import Event, EventState, Phase
 from fasthep_validate.models.evidence import DaskEvidence, LogFile, WorkerEvidence
 from fasthep_validate.models.job import JobState, JobStatus
 
+# Not found by rules: a check that finds the fault names its entry.
+NAMED_BY_CHECKS = {entry.id for entry in FAULTS.values()}
 ERR = "debug/distributed/err/default-0.err"
 
 
@@ -173,11 +175,11 @@ def test_cause(entry: str, evidence: WorkerEvidence) -> None:
 
 
 def test_every_entry_is_reached() -> None:
-    assert {f"FHV-{entry}" for entry, _ in CASES} == set(CATALOGUE)
+    assert {f"FHV-{entry}" for entry, _ in CASES} == set(CATALOGUE) - NAMED_BY_CHECKS
 
 
 def test_rules_name_entries_of_the_catalogue() -> None:
-    assert {rule.entry for rule in RULES} | {UNKNOWN} == set(CATALOGUE)
+    assert {rule.entry for rule in RULES} | {UNKNOWN} == set(CATALOGUE) - NAMED_BY_CHECKS
 
 
 def test_ids_are_well_formed_and_unique() -> None:

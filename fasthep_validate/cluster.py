@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import queue
 import shutil
@@ -17,6 +16,7 @@ from fasthep_validate.connection import Connection, connect
 from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
+from fasthep_validate.jobs import POLL, Jobs
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, dask_settings, scheduler_host
 from fasthep_validate.private import private_folder
@@ -24,21 +24,20 @@ from fasthep_validate.signals import held
 from fasthep_validate.store import write_model, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from types import TracebackType
 
     from distributed import Client
 
     from fasthep_validate.models.execution import ExecutionConfig
-    from fasthep_validate.models.job import JobSpec
+    from fasthep_validate.models.job import JobSpec, Submission
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.progress import Progress
     from fasthep_validate.store import RunFolder
 
 AT_ONCE = 16  # workers that are asked at the same time
-OUT_OF_SERVICE, REFUSED = "node-out-of-service", "submission-refused"  # codes of events of pinned jobs
-ENDED = {"exited", "held", "removed", "lost"}  # states of a job whose worker will not come
-POLL = 0.1  # seconds between two looks at jobs and logs
+# Codes of events.
+OUT_OF_SERVICE, REFUSED_FOR_NODE, REFUSED = "node-out-of-service", "submission-refused", "refused"
 HUB_EXIT = 5.0  # seconds for the scheduler's process, once all is over
 
 
@@ -59,17 +58,13 @@ class Cluster:
         self.jobs: tuple[JobSpec, ...] = ()
         self.registered: dict[str, str] = {}
         self.logs = {worker: self._event_log(worker) for worker in execution.worker_ids()}
-        self._job_ids: dict[str, str] = {}
-        self._final: dict[str, JobStatus] = {}
         self._client: Client | None = None
         self._hub: Hub | None = None
         self._private, self._tls = private_folder()
         way = BATCHES[execution.strategy]
         self._scratch = self._private / "jobs"
         self._scratch.mkdir()
-        self._batch = way.make(self._scratch)
-        self._known: Mapping[str, JobStatus] = {}
-        self._ask_at = 0.0
+        self._jobs = Jobs(way.make(self._scratch), say=progress.step)
         self._way = way
         self._watch = NodeWatch(None, ())
 
@@ -97,7 +92,7 @@ class Cluster:
         """Start the scheduler and submit all jobs.
 
         Raises:
-            SubmitError: the scheduler could not listen, or a job was refused.
+            SubmitError: the scheduler could not listen, or all jobs were refused.
         """
         self.progress.step("starting the scheduler")
         with held():  # what has been started must be known here
@@ -119,9 +114,7 @@ class Cluster:
         self.jobs = plan.jobs(Endpoint(host.strip("[]"), int(port)))
         self.progress.step(f"scheduler at {address}; submitting {len(self.jobs)} jobs")
         self._watch = NodeWatch(self._way.nodes, self.jobs)
-        for job in self.jobs:
-            self._submit(job)
-        self._refuse_none()
+        self._submit(self.jobs)
 
     def wait(self) -> None:
         """Wait until every worker has registered, has failed, or has run out of time."""
@@ -134,7 +127,9 @@ class Cluster:
     def pending(self) -> tuple[str, ...]:
         """Workers that may still come."""
         return tuple(
-            worker for worker in self._job_ids if worker not in self.registered and worker not in self._final
+            worker
+            for worker in self._jobs.ids
+            if worker not in self.registered and worker not in self._jobs.final
         )
 
     def poll(self) -> None:
@@ -151,14 +146,8 @@ class Cluster:
 
     def statuses(self) -> dict[str, JobStatus]:
         """What is known of every planned worker's job."""
-        if time.monotonic() >= self._ask_at:
-            left = [job_id for worker, job_id in self._job_ids.items() if worker not in self._final]
-            self._known = self._batch.status(left)
-            self._ask_at = time.monotonic() + self._batch.interval
-        known = self._known
-        states = {worker: known[job_id] for worker, job_id in self._job_ids.items() if job_id in known}
         planned = {worker: JobStatus(job_id="", state="planned") for worker in self.logs}
-        return {**planned, **states, **self._final}
+        return {**planned, **self._jobs.statuses()}
 
     def gather(self, *, peer_size: int) -> dict[str, dict[str, Any]]:
         """Ask the hub for the evidence of all registered workers: worker -> fields of ``DaskEvidence``.
@@ -211,9 +200,10 @@ class Cluster:
             if self._hub is not None:
                 self._hub.stop()
                 with suppress(SubmitError):  # it is asked once more below
-                    self._await_exits(grace if self.registered else 0.0)
+                    self._jobs.await_exits(self.registered, seconds=grace)
         finally:
-            self._end_jobs()
+            self._jobs.end(self.logs)
+            self._jobs.stop_asking()
             for log in self.logs.values():
                 log.poll()
             shutil.rmtree(self._private, ignore_errors=True)
@@ -259,43 +249,37 @@ class Cluster:
             "command": os.getpid(),
         }
 
-    @held()
-    def _submit(self, job: JobSpec) -> None:
-        write_model(self.folder.jobs / job.worker / "job.json", job)
-        log = self.logs[job.worker]
-        log.note("submitted", "start")
-        if job.node and not job.node.in_service:
-            self._withhold(job, OUT_OF_SERVICE, job.node.words)
-            return
-        try:
-            self._job_ids[job.worker] = self._batch.submit(job)
-        except SubmitError as error:
-            if job.node is None:
-                raise
-            self._withhold(job, REFUSED, str(error))  # the other nodes are tried all the same
-            return
-        log.note("submitted", "end", detail=f"job {self._job_ids[job.worker]}")
+    def _submit(self, jobs: Sequence[JobSpec]) -> None:
+        wanted = []
+        for job in jobs:
+            write_model(self.folder.jobs / job.worker / "job.json", job)
+            log = self.logs[job.worker]
+            log.note("submitted", "start")
+            if job.node and not job.node.in_service:
+                log.note("submitted", "fail", code=OUT_OF_SERVICE, detail=job.node.words)
+                self._jobs.withhold(job.worker, job.node.words, node=job.node.name)
+            else:
+                wanted.append(job)
+        pinned = {job.worker for job in jobs if job.node}
+        self._jobs.submit(wanted, lambda done: self._submitted(done, pinned=done.worker in pinned))
 
-    def _withhold(self, job: JobSpec, code: str, why: str) -> None:
-        """Note why a pinned job was not submitted."""
-        node = job.node.name if job.node else ""
-        self.logs[job.worker].note("submitted", "fail", code=code, detail=why)
-        self._final[job.worker] = JobStatus(job_id="", state="planned", reason=why, node=node)
-
-    def _refuse_none(self) -> None:
-        """Where every single job was refused it is the site's matter, not that of a node."""
-        refused = [log for log in self.logs.values() if any(event.code == REFUSED for event in log.events)]
-        if refused and not self._job_ids:
-            raise SubmitError(refused[0].events[-1].detail)
+    def _submitted(self, submission: Submission, *, pinned: bool) -> None:
+        log = self.logs[submission.worker]
+        if submission.refusal:
+            code = REFUSED_FOR_NODE if pinned else REFUSED
+            log.note("submitted", "fail", code=code, detail=submission.refusal)
+        else:
+            log.note("submitted", "end", detail=f"job {submission.job_id}")
 
     def _give_up_nodes(self) -> None:
         """Jobs that are pinned to a node that went out of service are not waited for."""
-        waiting = [worker for worker, status in self.statuses().items() if status.state == "submitted"]
-        for worker, why in self._watch.lost(waiting).items():
-            job_id = self._job_ids[worker]
+        if not self._watch.due:
+            return
+        waiting = [worker for worker, status in self._jobs.statuses().items() if status.state == "submitted"]
+        lost = self._watch.lost(waiting)
+        for worker, why in lost.items():
             self.logs[worker].note("matched", "fail", code=OUT_OF_SERVICE, detail=why)
-            self._batch.cancel([job_id])
-            self._final[worker] = JobStatus(job_id=job_id, state="removed", reason=why)
+        self._jobs.end(lost, why=lost)
 
     def _take_registrations(self) -> None:
         while True:
@@ -308,34 +292,10 @@ class Cluster:
                 self.logs[seen.worker].note("registered", "end", at=seen.time)
 
     def _take_states(self) -> None:
-        for worker, status in self.statuses().items():
+        for worker, status in self._jobs.poll().items():
             log = self.logs[worker]
             if status.state == "running" and not log.has("matched", "end"):
                 log.note("matched", "end", detail=status.node)
-            if status.state in ENDED and worker not in self._final:
-                self._final[worker] = status
-
-    def _end_jobs(self) -> None:
-        """Remove what is left in the queue; a batch system that does not answer must not stop the rest."""
-        queued = {"held"}  # such a job will not run, but it is still there
-        left = [
-            job_id
-            for worker, job_id in self._job_ids.items()
-            if worker not in self._final or self._final[worker].state in queued
-        ]
-        try:
-            self._batch.cancel(left)
-            self._ask_at = 0.0
-            self._take_states()
-        except SubmitError as error:
-            self.progress.step(f"jobs {' '.join(left)} may be left: {error}")
-        self._ask_at = math.inf  # what is known now is all that will be known
-
-    def _await_exits(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while len(self._final) < len(self._job_ids) and time.monotonic() < deadline:
-            self._take_states()
-            time.sleep(POLL)
 
     def _patience(self) -> float:
         """Seconds for a request, if no worker answers any question: only a hub that hangs takes longer."""

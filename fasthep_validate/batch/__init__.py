@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.batch.nodes import NodeList
     from fasthep_validate.models.execution import Pool, Strategy
-    from fasthep_validate.models.job import JobSpec, JobStatus
+    from fasthep_validate.models.job import JobSpec, JobStatus, Submission
 
 
 class Batch(Protocol):
@@ -26,16 +26,14 @@ class Batch(Protocol):
 
     Attributes:
         interval: seconds between two queries; asking more often is no use, or burdens others.
+        chunk: how many jobs are submitted by one call, between which the user hears of progress.
     """
 
     interval: float
+    chunk: int
 
-    def submit(self, job: JobSpec) -> str:
-        """Submit a job and return the batch system's id of it.
-
-        Raises:
-            SubmitError: it was refused; the message has the batch system's own words.
-        """
+    def submit(self, jobs: Sequence[JobSpec]) -> Sequence[Submission]:
+        """Submit jobs; one that is refused is told in the batch system's own words, and the others go on."""
 
     def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
         """What the batch system knows of these jobs, in one query.

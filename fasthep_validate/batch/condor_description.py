@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fasthep_validate.errors import SubmitError
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fasthep_validate.models.execution import Pool
     from fasthep_validate.models.job import JobSpec
 
@@ -35,28 +35,57 @@ def directives(pool: Pool) -> dict[str, str]:
     return {key: value for key, value in wanted.items() if value} | pool.directives
 
 
-def description(job: JobSpec, folder: Path) -> str:
-    """The submit description of a job.
+def description(jobs: Sequence[JobSpec]) -> str:
+    """The submit description of jobs that have the same submit commands: one ``queue`` for all.
 
-    Raises:
-        SubmitError: a path that HTCondor cannot be told, because it holds a comma or a line break.
+    What differs between jobs by no more than the worker's name is said once, with ``$(worker)`` for the
+    name; of everything else each job has its own macro, found by ``$(ItemIndex)``.
     """
-    files = [source for source, name in job.transfer.items() if name != Path(job.executable).name]
-    for path in (*files, job.out, job.err, job.log):
-        if set(path) & set(",\n"):
-            what = f"{job.worker}: HTCondor cannot transfer {path!r}: a comma separates files there"
-            raise SubmitError(f"{what}. Use a folder without one.")
-    lines = {
+    each = [(job, _lines(job)) for job in jobs]
+    text = "".join(
+        _command(number, key, [lines[key].replace(job.worker, "$(worker)") for job, lines in each])
+        for number, key in enumerate(each[0][1])
+    )
+    items = "".join(f"{job.worker}\n" for job in jobs)
+    return f"{text}queue worker from (\n{items})\n"
+
+
+def refusal(job: JobSpec) -> str:
+    """Why HTCondor cannot be told of a job: a path holds a comma or a line break; empty if it can."""
+    bad = next((path for path in (*_files(job), job.out, job.err, job.log) if set(path) & set(",\n")), None)
+    if bad is None:
+        return ""
+    return f"HTCondor cannot transfer {bad!r}: a comma separates files there. Use a folder without one"
+
+
+def _command(number: int, key: str, values: Sequence[str]) -> str:
+    if len(set(values)) == 1:
+        return f"{key} = {values[0]}\n"
+    macros = "".join(f"v{number}_{index} = {value}\n" for index, value in enumerate(values))
+    return f"{macros}{key} = $(v{number}_$(ItemIndex))\n"
+
+
+def _lines(job: JobSpec) -> dict[str, str]:
+    return {
         "executable": job.executable,
         "arguments": " ".join(job.arguments),
-        "initialdir": str(folder),
-        "transfer_input_files": ",".join(files),
+        "initialdir": str(home(job)),
+        "transfer_input_files": ",".join(_files(job)),
         "output": job.out,
         "error": job.err,
         "log": job.log,
         **job.directives,
     }
-    return "".join(f"{key} = {value}\n" for key, value in lines.items()) + "queue 1\n"
+
+
+def _files(job: JobSpec) -> list[str]:
+    """What is transferred; HTCondor transfers the executable by itself."""
+    return [source for source, name in job.transfer.items() if name != Path(job.executable).name]
+
+
+def home(job: JobSpec) -> Path:
+    """The folder with the files that were written for this job."""
+    return Path(next(source for source, name in job.transfer.items() if name == "job.params")).parent
 
 
 def submit_words(job: JobSpec, file: Path) -> list[str]:

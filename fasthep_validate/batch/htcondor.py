@@ -6,19 +6,22 @@ The job script is the executable, and its description is written here and not by
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import process
-from fasthep_validate.batch.condor_description import description, submit_words
+from fasthep_validate.batch.chunks import submit_apart
+from fasthep_validate.batch.condor_description import description, home, refusal, submit_words
 from fasthep_validate.errors import SubmitError
-from fasthep_validate.models.job import JobStatus
+from fasthep_validate.models.job import JobStatus, Submission
 from fasthep_validate.store import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from fasthep_validate.models.job import JobSpec, JobState
 
@@ -34,6 +37,9 @@ STATES: Mapping[int, JobState] = {
     6: "running",
     7: "running",
 }
+QUEUED = {"submitted", "running", "held"}
+LEAVING = 30.0  # seconds for removed jobs to leave the queue, all of them together
+CLUSTER = re.compile(r"^(\d+\.\d+) - (\d+\.\d+)$", re.MULTILINE)  # of condor_submit -terse
 # Last lines of the job's log: event number, and the words of a termination.
 EVENT = re.compile(r"^(\d{3}) \(\d+\.\d+\.\d+\) ", re.MULTILINE)
 RETURNED = re.compile(r"\(1\) Normal termination \(return value (\d+)\)")
@@ -44,51 +50,75 @@ class HTCondorBatch:
     """Jobs on the schedd that the command line tools of this submit host talk to."""
 
     interval = 2.0  # seconds; one condor_q for all jobs
+    chunk = 200  # jobs of one condor_submit: some seconds of a schedd's time
 
     def __init__(self, scratch: Path) -> None:
         """``scratch`` is not used: jobs run in directories that HTCondor makes."""
         self._scratch = scratch
-        self._logs: dict[str, Path] = {}
+        self._jobs: dict[str, JobSpec] = {}
+        self._files = itertools.count()
 
-    def submit(self, job: JobSpec) -> str:
-        """Submit a job; the id is ``cluster.process``."""
-        folder = Path(next(source for source, name in job.transfer.items() if name == "job.params")).parent
-        file = folder / "job.sub"
-        write_text(file, description(job, folder))
-        done = process.run(submit_words(job, file), timeout=PATIENCE)
-        first = re.match(
-            r"(\d+\.\d+) - ", done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
-        )
-        if not done.ok or first is None:
-            words = " ".join((done.stderr or done.stdout).split())
-            raise SubmitError(
-                f"{job.worker}: condor_submit refused the job: {words}. It is described in {file}."
-            )
-        self._logs[first[1]] = Path(job.log)
-        return first[1]
+    def submit(self, jobs: Sequence[JobSpec]) -> Sequence[Submission]:
+        """Submit jobs, those of one kind together; the ids are ``cluster.process``."""
+        refused = {job.worker: words for job in jobs if (words := refusal(job))}
+        kinds: dict[Hashable, list[JobSpec]] = {}
+        for job in jobs:
+            if job.worker not in refused:
+                kinds.setdefault(_kind(job), []).append(job)
+        done = [Submission(worker=worker, refusal=words) for worker, words in refused.items()]
+        for kind in kinds.values():
+            done += submit_apart(kind, self._submit)
+        return done
 
     def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
         """State of these jobs: from the queue, and for those that left it from their logs."""
-        if not job_ids:
-            return {}
-        done = process.run(["condor_q", "-json", "-attributes", ATTRIBUTES, *job_ids], timeout=PATIENCE)
-        if not done.ok:
-            raise SubmitError(f"condor_q: the jobs could not be asked for: {' '.join(done.stderr.split())}.")
-        queued = {status.job_id: status for status in _queued(done.stdout)}
+        queued: dict[str, JobStatus] = {}
+        for address, ids in self._by_address(job_ids).items():
+            # One constraint a cluster, and not one a job: the schedd looks at each of its jobs with it.
+            clusters = dict.fromkeys(job_id.partition(".")[0] for job_id in ids)
+            words = ["condor_q", *address, "-json", "-attributes", ATTRIBUTES, *clusters]
+            done = process.run(words, timeout=PATIENCE)
+            if not done.ok:
+                said = " ".join(done.stderr.split())
+                raise SubmitError(f"condor_q: the jobs could not be asked for: {said}.")
+            queued |= {status.job_id: status for status in _queued(done.stdout)}
         return {job_id: queued.get(job_id) or self._left(job_id) for job_id in job_ids}
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Remove these jobs and wait until the queue has let them go."""
-        if not job_ids:
-            return
-        process.run(["condor_rm", *job_ids], timeout=PATIENCE)
+        for words, ids in self._by_address(job_ids, cancel=True).items():
+            process.run(["condor_rm", *words, *ids], timeout=PATIENCE)
+        left, deadline = list(job_ids), time.monotonic() + LEAVING
+        while left and time.monotonic() < deadline:
+            left = [job_id for job_id, status in self.status(left).items() if status.state in QUEUED]
+            time.sleep(0.5 if left else 0)
+
+    def _submit(self, jobs: Sequence[JobSpec]) -> list[str] | str:
+        """Submit jobs of one kind: their ids, or why they were refused; all of them, or none."""
+        file = home(jobs[0]).parent / f"condor-{next(self._files)}.sub"
+        write_text(file, description(jobs))
+        done = process.run(submit_words(jobs[0], file), timeout=PATIENCE)
+        ids = [job_id for first, last in CLUSTER.findall(done.stdout) for job_id in _ids(first, last)]
+        if not done.ok or len(ids) != len(jobs):
+            words = " ".join((done.stderr or done.stdout).split())
+            return f"condor_submit refused the job: {words}. It is described in {file}"
+        self._jobs |= zip(ids, jobs, strict=True)
+        return ids
+
+    def _by_address(
+        self, job_ids: Sequence[str], *, cancel: bool = False
+    ) -> Mapping[tuple[str, ...], list[str]]:
+        """The jobs by the arguments that name their schedd, with those to remove them if that is the question."""
+        found: dict[tuple[str, ...], list[str]] = {}
         for job_id in job_ids:
-            process.run(["condor_wait", "-wait", "20", self._logs[job_id], job_id], timeout=PATIENCE)
+            job = self._jobs[job_id]
+            found.setdefault((*job.address, *(job.cancel_arguments if cancel else ())), []).append(job_id)
+        return found
 
     def _left(self, job_id: str) -> JobStatus:
         """What the job's log says of a job that has left the queue."""
         try:
-            text = self._logs[job_id].read_text(encoding="utf-8", errors="replace")
+            text = Path(self._jobs[job_id].log).read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             return JobStatus(job_id=job_id, state="lost", reason=f"its log cannot be read: {error.strerror}")
         events = EVENT.findall(text)
@@ -105,6 +135,17 @@ class HTCondorBatch:
             )
         words = " ".join(last.split())
         return JobStatus(job_id=job_id, state="removed" if events[-1:] == ["009"] else "lost", reason=words)
+
+
+def _kind(job: JobSpec) -> Hashable:
+    """What jobs of one submit description have in common."""
+    return (job.executable, job.arguments, tuple(job.directives), job.address, job.submit_arguments)
+
+
+def _ids(first: str, last: str) -> list[str]:
+    """``12.0``, ``12.3`` -> ``12.0``, ``12.1``, ``12.2``, ``12.3``."""
+    cluster, _, start = first.partition(".")
+    return [f"{cluster}.{process}" for process in range(int(start), int(last.partition(".")[2]) + 1)]
 
 
 def _queued(text: str) -> Iterable[JobStatus]:

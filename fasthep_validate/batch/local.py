@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import process
-from fasthep_validate.errors import SubmitError
-from fasthep_validate.models.job import JobStatus
+from fasthep_validate.models.job import JobStatus, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,26 +39,17 @@ def directives(pool: Pool) -> dict[str, str]:  # noqa: ARG001 - a process is the
 class LocalBatch:
     """Runs jobs below ``scratch``, one directory a job."""
 
-    interval = 0.0  # seconds; asking the kernel costs nothing
+    interval = 0.1  # seconds; asking the kernel costs little
+    chunk = 8
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         self._jobs: dict[str, tuple[subprocess.Popen[bytes], JobSpec]] = {}
         self._ended: set[str] = set()
 
-    def submit(self, job: JobSpec) -> str:
-        """Copy the job's files and start its script; the id is the process id."""
-        home = self.scratch / job.worker
-        try:
-            self._transfer(job, home)
-            child = self._start(job, home)
-        except OSError as error:
-            what = f"{job.worker}: the job could not be started in {home}: {error.strerror}"
-            raise SubmitError(f"{what}. Make room there, or point TMPDIR at a larger filesystem.") from error
-        job_id = str(child.pid)
-        self._jobs[job_id] = (child, job)
-        self._log(job, f"submitted as process {job_id} in {home}")
-        return job_id
+    def submit(self, jobs: Sequence[JobSpec]) -> Sequence[Submission]:
+        """Copy the files of each job and start its script; the id is the process id."""
+        return [self._submit(job) for job in jobs]
 
     def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
         """State and exit code of these jobs."""
@@ -78,6 +68,20 @@ class LocalBatch:
             process.kill_group(child)
             child.wait()
         self.status(job_ids)
+
+    def _submit(self, job: JobSpec) -> Submission:
+        home = self.scratch / job.worker
+        try:
+            self._transfer(job, home)
+            child = self._start(job, home)
+        except OSError as error:
+            what = f"the job could not be started in {home}: {error.strerror}"
+            hint = "Make room there, or point TMPDIR at a larger filesystem"
+            return Submission(worker=job.worker, refusal=f"{what}. {hint}")
+        job_id = str(child.pid)
+        self._jobs[job_id] = (child, job)
+        self._log(job, f"submitted as process {job_id} in {home}")
+        return Submission(worker=job.worker, job_id=job_id)
 
     def _transfer(self, job: JobSpec, home: Path) -> None:
         home.mkdir(mode=0o700)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from fasthep_validate import bundled, process
 from fasthep_validate.batch.slurm_options import BASE, ENVIRONMENT, submit_words
 from fasthep_validate.errors import SubmitError
-from fasthep_validate.models.job import JobStatus
+from fasthep_validate.models.job import JobStatus, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds for one command of Slurm's; a busy controller takes its time
 SEND = 600.0  # seconds for one file
-AT_ONCE = 8  # allocations that files are sent to at the same time
+AT_ONCE = 8  # allocations that are asked for, or that files are sent to, at the same time
 # Compact states of squeue(1); whatever else it says is the end of a job.
 STATES: Mapping[str, JobState] = {
     "PENDING": "submitted",
@@ -64,6 +64,7 @@ class SlurmBatch:
     """Jobs on the cluster that the command line tools of this submit host talk to."""
 
     interval = 1.0  # seconds; one squeue for all jobs
+    chunk = 64
 
     def __init__(self, scratch: Path) -> None:
         """``scratch`` is not used: jobs run on their nodes."""
@@ -71,43 +72,60 @@ class SlurmBatch:
         self._allocations: dict[str, Allocation] = {}
         self._senders = ThreadPoolExecutor(AT_ONCE, "sbcast")
 
-    def submit(self, job: JobSpec) -> str:
-        """Ask for an allocation; the id is Slurm's."""
+    def submit(self, jobs: Sequence[JobSpec]) -> Sequence[Submission]:
+        """Ask for an allocation for each, a few at the same time; the ids are Slurm's."""
+        with ThreadPoolExecutor(AT_ONCE, "sbatch") as pool:
+            return list(pool.map(self._submit, jobs))
+
+    def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
+        """State of these jobs; those that have begun to run get their files and their step."""
+        queued: dict[str, Sequence[str]] = {}
+        for address in self._by_address(job_ids):
+            done = _slurm("squeue", *address, "--me", "--noheader", "--format=%i|%T|%r|%N")
+            if not done.ok:
+                said = " ".join(done.stderr.split())
+                raise SubmitError(f"squeue: the jobs could not be asked for: {said}.")
+            lines = (line.split("|") for line in done.stdout.splitlines() if "|" in line)
+            queued |= {line[0]: line for line in lines}
+        return {job_id: self._status(job_id, queued.get(job_id)) for job_id in job_ids}
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Cancel these jobs; their steps end with them."""
+        for words, ids in self._by_address(job_ids, cancel=True).items():
+            _slurm("scancel", *words, *ids)
+        for job_id in job_ids:
+            self._allocations[job_id].failure = "cancelled"
+        deadline = time.monotonic() + PATIENCE
+        for job_id in job_ids:
+            step = self._allocations[job_id].step
+            if step is not None:
+                try:
+                    step.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill_group(step)
+                    step.wait()
+
+    def _submit(self, job: JobSpec) -> Submission:
         words = submit_words(job, str(bundled.worker_file("slurm_hold.sh")), BASE, str(round(PATIENCE)))
         done = _slurm(*words)
         job_id = done.stdout.strip().partition(";")[0]
         if not done.ok or not job_id.isdigit():
             said = " ".join((done.stderr or done.stdout).split())
-            raise SubmitError(
-                f"{job.worker}: sbatch refused the job: {said}. It was asked: {' '.join(words)}."
-            )
+            refusal = f"sbatch refused the job: {said}. It was asked: {' '.join(words)}"
+            return Submission(worker=job.worker, refusal=refusal)
         self._allocations[job_id] = Allocation(job)
         _log(job, f"submitted as job {job_id}")
-        return job_id
+        return Submission(worker=job.worker, job_id=job_id)
 
-    def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
-        """State of these jobs; those that have begun to run get their files and their step."""
-        if not job_ids:
-            return {}
-        done = _slurm("squeue", "--me", "--noheader", "--format=%i|%T|%r|%N")
-        if not done.ok:
-            raise SubmitError(f"squeue: the jobs could not be asked for: {' '.join(done.stderr.split())}.")
-        queued = {line.partition("|")[0]: line.split("|") for line in done.stdout.splitlines()}
-        return {job_id: self._status(job_id, queued.get(job_id)) for job_id in job_ids}
-
-    def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel these jobs; their steps end with them."""
-        if job_ids:
-            _slurm("scancel", *job_ids)
-        self._senders.shutdown(cancel_futures=True)
+    def _by_address(
+        self, job_ids: Sequence[str], *, cancel: bool = False
+    ) -> Mapping[tuple[str, ...], list[str]]:
+        """The jobs by the arguments that name their cluster, with those to cancel them if that is the question."""
+        found: dict[tuple[str, ...], list[str]] = {}
         for job_id in job_ids:
-            step = self._allocations[job_id].step
-            if step is not None:
-                try:
-                    step.wait(PATIENCE)
-                except subprocess.TimeoutExpired:
-                    process.kill_group(step)
-                    step.wait()
+            job = self._allocations[job_id].job
+            found.setdefault((*job.address, *(job.cancel_arguments if cancel else ())), []).append(job_id)
+        return found
 
     def _status(self, job_id: str, line: Sequence[str] | None) -> JobStatus:
         allocation = self._allocations[job_id]
@@ -134,6 +152,8 @@ class SlurmBatch:
         allocation = self._allocations[job_id]
         job, home = allocation.job, f"{BASE}/fasthep-validate-{job_id}"
         step = bundled.worker_file("slurm_step.sh")
+        if allocation.failure:
+            return
         _log(job, f"runs on {node}; sending files to {home}")
         # Slurm calls a job running before its batch script has made the directory.
         deadline = time.monotonic() + PATIENCE

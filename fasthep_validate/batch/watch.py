@@ -28,11 +28,16 @@ class NodeWatch:
         self._begun = self._asked = time.monotonic()
         self._heard: set[str] = set()
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another look."""
+        return bool(self._pinned) and time.monotonic() - self._asked >= INTERVAL
+
     def lost(self, waiting: Iterable[str]) -> Mapping[str, str]:
         """Of workers whose jobs wait, those whose node is out of service: worker -> why; empty between looks."""
         pinned = {worker: self._pinned[worker] for worker in waiting if worker in self._pinned}
         now = time.monotonic()
-        if self._nodes is None or not pinned or now - self._asked < INTERVAL:
+        if self._nodes is None or not pinned or not self.due:
             return {}
         self._asked = now
         with suppress(SubmitError):  # asked again next time

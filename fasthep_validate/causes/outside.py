@@ -201,6 +201,12 @@ BATCH = (
         remedy="Compare what the pool asks for with what the batch system's configuration says that the node has.",
         who="admin",
     ),
+    Entry(
+        id="FHV-batch-013",
+        title="The batch system refused the job",
+        meaning="It was not taken into the queue; the reason is the batch system's own.",
+        remedy="Read the reason in the evidence, and correct what the profile asks for.",
+    ),
 )
 
 HARNESS = (

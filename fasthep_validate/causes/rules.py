@@ -66,6 +66,7 @@ def _state(entry: str, state: JobState) -> Rule:
 _PLAIN_CODES = (
     _code("batch-011", "node-out-of-service"),
     _code("batch-012", "submission-refused"),
+    _state("batch-013", "refused"),
     _code("worker-start-001", "missing-file"),
     _code("worker-start-002", "archive-truncated"),
     _code("worker-start-003", "digest-mismatch"),

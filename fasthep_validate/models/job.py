@@ -7,7 +7,7 @@ from typing import Literal
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.node import BatchNode
 
-JobState = Literal["planned", "submitted", "running", "exited", "held", "removed", "lost"]
+JobState = Literal["planned", "refused", "submitted", "running", "exited", "held", "removed", "lost"]
 
 
 class JobSpec(Model):
@@ -43,6 +43,20 @@ class JobSpec(Model):
     submit_arguments: tuple[str, ...] = ()
     cancel_arguments: tuple[str, ...] = ()
     node: BatchNode | None = None
+
+
+class Submission(Model):
+    """What became of a job that was to be submitted.
+
+    Attributes:
+        worker: its planned worker.
+        job_id: the batch system's id; empty if it was refused.
+        refusal: why it was refused, in the batch system's own words.
+    """
+
+    worker: str
+    job_id: str = ""
+    refusal: str = ""
 
 
 class JobStatus(Model):

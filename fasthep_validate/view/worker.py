@@ -24,6 +24,7 @@ _DASK_PHASE: Phase = "first_task"
 # The last phase that must be over for a job to be in a state at all.
 _IMPLIED: dict[JobState, set[Phase]] = {
     "planned": set(),
+    "refused": set(),
     "submitted": {"submitted"},
     "lost": {"submitted"},
     "held": {"submitted"},
@@ -96,7 +97,7 @@ class Worker(Node):
                 return phase, event
             if index > passed and not (event and event.state in ("end", "skip")):
                 return phase, event
-        ended = self.evidence.job.state in ("exited", "held", "removed", "lost")
+        ended = self.evidence.job.state in ("refused", "exited", "held", "removed", "lost")
         return (last, self.last_event(last)) if ended and self.evidence.dask is None else None
 
     def last_event(self, phase: Phase) -> Event | None:

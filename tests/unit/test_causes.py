@@ -145,6 +145,15 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ("batch-001", worker(state="submitted", code=None, reason="Resources")),
     ("batch-002", worker(state="planned", code=None)),
     ("batch-003", worker(event("extracted", "start"), state="lost", code=None)),
+    (
+        "batch-011",
+        worker(
+            event("submitted", "fail", "refused"),
+            state="refused",
+            code=None,
+            reason="No space left on device",
+        ),
+    ),
     ("batch-004", worker(EXITED, state="removed", code=-15)),
     ("batch-005", worker(event("extracted", "start"), code=-9)),
     ("batch-005", worker(event("extracted", "start"), code=137)),

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fasthep_validate.batch import BATCHES, condor_description, htcondor
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.execution import Pool, Resources
+from fasthep_validate.models.job import JobSpec
 from fasthep_validate.plan import ARCHIVE, SCRIPT, SHIPPED, Endpoint, Plan
 from fasthep_validate.store import new_run
 from fasthep_validate.testing import good_pack, good_site
+from tests.batches import submit
 
 if TYPE_CHECKING:
-    from fasthep_validate.models.job import JobSpec, JobStatus
+    from fasthep_validate.models.job import JobStatus
 
 LOGS = Path(__file__).parents[1] / "golden" / "htcondor"
 SITE = good_site().execution
@@ -48,11 +50,11 @@ def job(tmp_path: Path) -> JobSpec:
 
 def described(job: JobSpec, folder: Path) -> dict[str, str]:
     """The submit description read back; it is one of one job."""
-    *lines, last = condor_description.description(job, folder).splitlines()
-    assert last == "queue 1"
+    *lines, queue, item, last = condor_description.description([job]).splitlines()
+    assert (queue, item, last) == ("queue worker from (", job.worker, ")")
     pairs = [line.split(" = ", 1) for line in lines]
     assert len({key for key, _ in pairs}) == len(pairs)
-    return dict(pairs)
+    return {key: value.replace("$(worker)", job.worker) for key, value in pairs}
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_files_have_the_names_that_the_script_expects(job: JobSpec, tmp_path: Pa
 def test_out_err_and_log_come_to_the_run_folder(job: JobSpec, tmp_path: Path) -> None:
     told = described(job, tmp_path)
     assert [told[key] for key in ("output", "error", "log")] == [job.out, job.err, job.log]
-    assert told["initialdir"] == str(tmp_path)
+    assert told["initialdir"] == str(Path(job.log).parents[3] / "jobs" / job.worker)
 
 
 def test_files_travel_without_a_shared_filesystem(job: JobSpec, tmp_path: Path) -> None:
@@ -170,17 +172,16 @@ def test_job_that_nobody_waits_for_goes_away(job: JobSpec, tmp_path: Path, condi
 def test_path_that_htcondor_cannot_be_told(job: JobSpec, tmp_path: Path, sign: str, place: str) -> None:
     path = f"/data/a{sign}b/file"
     value = {**job.transfer, path: "file"} if place == "transfer" else path
-    with pytest.raises(SubmitError) as caught:
-        condor_description.description(job.model_copy(update={place: value}), tmp_path)
-    assert str(caught.value) == (
-        f"default-0: HTCondor cannot transfer {path!r}: a comma separates files there. Use a folder without one."
+    words = condor_description.refusal(job.model_copy(update={place: value}))
+    assert words == (
+        f"HTCondor cannot transfer {path!r}: a comma separates files there. Use a folder without one"
     )
 
 
 def test_path_with_a_space(job: JobSpec, tmp_path: Path) -> None:
     """Commas alone separate files; found on the testbed."""
-    spaced = job.model_copy(update={"transfer": {"/data/a b/file": "file"}})
-    assert described(spaced, tmp_path)["transfer_input_files"] == "/data/a b/file"
+    spaced = job.model_copy(update={"transfer": {"/data/a b/job.params": "job.params"}})
+    assert described(spaced, tmp_path)["transfer_input_files"] == "/data/a b/job.params"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_jobs_in_the_queue(
     answer = tmp_path / "answer"
     answer.write_text(json.dumps(QUEUE))
     tool(tools, "condor_q", f"cat {answer}")
-    (status,) = htcondor.HTCondorBatch(tmp_path).status([job_id]).values()
+    (status,) = asked(tmp_path, job_id).status([job_id]).values()
     assert (status.job_id, status.state, status.node, status.reason) == (job_id, state, node, reason)
     assert status.exit_code is None
 
@@ -214,9 +215,9 @@ def test_one_question_for_all_jobs(tools: Path, tmp_path: Path) -> None:
     answer = tmp_path / "answer"
     answer.write_text(json.dumps(QUEUE))
     tool(tools, "condor_q", f'echo "$@" >>{tmp_path}/asked; cat {answer}')
-    states = htcondor.HTCondorBatch(tmp_path).status(["7.0", "4.0"])
+    states = asked(tmp_path, "7.0", "4.0", "4.1").status(["7.0", "4.0"])
     assert list(states) == ["7.0", "4.0"]
-    assert (tmp_path / "asked").read_text() == f"-json -attributes {htcondor.ATTRIBUTES} 7.0 4.0\n"
+    assert (tmp_path / "asked").read_text() == f"-json -attributes {htcondor.ATTRIBUTES} 7 4\n"
 
 
 def test_job_that_is_not_in_the_queue(tools: Path, tmp_path: Path, job: JobSpec) -> None:
@@ -224,13 +225,13 @@ def test_job_that_is_not_in_the_queue(tools: Path, tmp_path: Path, job: JobSpec)
     tool(tools, "condor_submit", 'echo "2.0 - 2.0"')
     tool(tools, "condor_q", "exit 0")
     batch = htcondor.HTCondorBatch(tmp_path)
-    job_id = batch.submit(job)
+    job_id = submit(batch, job)
     shutil.copy(LOGS / "exited.log", job.log)
     assert batch.status([job_id])[job_id].exit_code == 65
 
 
 def test_no_job_no_question(tools: Path, tmp_path: Path) -> None:
-    for name in ("condor_q", "condor_rm", "condor_wait"):
+    for name in ("condor_q", "condor_rm"):
         tool(tools, name, f"touch {tmp_path}/asked")
     batch = htcondor.HTCondorBatch(tmp_path)
     assert batch.status([]) == {}
@@ -238,10 +239,31 @@ def test_no_job_no_question(tools: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "asked").exists()
 
 
+def spec(**facts: Any) -> JobSpec:
+    """A job of which nothing matters but these facts."""
+    plain = {
+        "executable": "",
+        "arguments": (),
+        "directives": {},
+        "transfer": {},
+        "out": "",
+        "err": "",
+        "log": "",
+    }
+    return JobSpec.model_validate({"worker": "default-0", "pool": "default", **plain, **facts})
+
+
+def asked(tmp_path: Path, *job_ids: str) -> htcondor.HTCondorBatch:
+    """A batch system that has submitted these jobs."""
+    batch = htcondor.HTCondorBatch(tmp_path)
+    batch._jobs |= dict.fromkeys(job_ids, spec())
+    return batch
+
+
 def left(log: Path) -> JobStatus:
     """What is said of a job that is no longer in the queue."""
     batch = htcondor.HTCondorBatch(log.parent)
-    batch._logs["1.0"] = log
+    batch._jobs["1.0"] = spec(log=str(log))
     return batch._left("1.0")
 
 
@@ -284,19 +306,67 @@ def test_log_without_an_event(tmp_path: Path, text: bytes) -> None:
     assert (status.state, status.exit_code) == ("lost", None)
 
 
-def test_submitted_job_is_described_in_its_folder(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+def test_submitted_job_is_described(tools: Path, tmp_path: Path, job: JobSpec) -> None:
     tool(tools, "condor_submit", f'echo "$@" >{tmp_path}/asked; echo "12.0 - 12.0"')
     batch = htcondor.HTCondorBatch(tmp_path)
-    assert batch.submit(job) == "12.0"
-    file = Path(next(path for path, name in job.transfer.items() if name == "job.params")).parent / "job.sub"
-    assert file.read_text() == condor_description.description(job, file.parent)
+    assert submit(batch, job) == "12.0"
+    file = condor_description.home(job).parent / "condor-0.sub"
+    assert file.read_text() == condor_description.description([job])
     assert (tmp_path / "asked").read_text() == f"-terse {file}\n"
+
+
+def worker(job: JobSpec, name: str, **changes: Any) -> JobSpec:
+    """The same job for another worker."""
+    text = job.model_dump_json().replace("default-0", name)
+    return JobSpec.model_validate_json(text).model_copy(update=changes)
+
+
+def test_jobs_of_a_pool_are_described_once(job: JobSpec) -> None:
+    """With one line for each that has only its name."""
+    jobs = [worker(job, f"default-{index}") for index in range(300)]
+    one, all_ = (condor_description.description(those).splitlines() for those in (jobs[:1], jobs))
+    assert len(all_) == len(one) + 299
+    assert "output = " + job.out.replace("default-0", "$(worker)") in all_
+
+
+def test_what_differs_between_jobs_has_a_macro(job: JobSpec) -> None:
+    """Whatever stands in it: a node that the job is pinned to, text with commas and spaces."""
+    places = ['Machine == "a, b"', 'Machine == "c"']
+    jobs = [
+        worker(job, f"default-{index}", directives={**job.directives, "requirements": place})
+        for index, place in enumerate(places)
+    ]
+    text = condor_description.description(jobs)
+    number = next(line for line in text.splitlines() if line.startswith("requirements = "))
+    macro = number.removeprefix("requirements = $(").removesuffix("_$(ItemIndex))")
+    assert [f"{macro}_{index} = {place}" in text.splitlines() for index, place in enumerate(places)] == [
+        True
+    ] * 2
+
+
+def test_one_submission_for_all_jobs_of_a_kind(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    tool(tools, "condor_submit", f'echo x >>{tmp_path}/asked; echo "12.0 - 12.1"')
+    other = worker(job, "gpu-0", directives={**job.directives, "+Own": "1"})
+    jobs = [job, worker(job, "default-1"), other, worker(other, "gpu-1")]
+    done = htcondor.HTCondorBatch(tmp_path).submit(jobs)
+    assert {each.worker for each in done} == {each.worker for each in jobs}
+    assert not any(each.refusal for each in done)
+    assert (tmp_path / "asked").read_text() == "x\n" * 2
+
+
+def test_job_that_cannot_be_described_does_not_stop_the_others(
+    tools: Path, tmp_path: Path, job: JobSpec
+) -> None:
+    tool(tools, "condor_submit", 'echo "12.0 - 12.0"')
+    bad, good = htcondor.HTCondorBatch(tmp_path).submit([worker(job, "a-0", out="/a,b"), job])
+    assert (bad.worker, bad.job_id, good.job_id) == ("a-0", "", "12.0")
+    assert "a comma separates files" in bad.refusal
 
 
 def test_warnings_do_not_hide_the_id(tools: Path, tmp_path: Path, job: JobSpec) -> None:
     warning = "WARNING: the line 'foo = 1' was unused by condor_submit. Is it a typo?"
     tool(tools, "condor_submit", f'echo "{warning}" | tee /dev/stderr; echo "13.0 - 13.0"')
-    assert htcondor.HTCondorBatch(tmp_path).submit(job) == "13.0"
+    assert submit(htcondor.HTCondorBatch(tmp_path), job) == "13.0"
 
 
 @pytest.mark.parametrize(
@@ -314,20 +384,20 @@ def test_warnings_do_not_hide_the_id(tools: Path, tmp_path: Path, job: JobSpec) 
 def test_refused_submission(tools: Path, tmp_path: Path, job: JobSpec, script: str, words: str) -> None:
     tool(tools, "condor_submit", script)
     with pytest.raises(SubmitError) as caught:
-        htcondor.HTCondorBatch(tmp_path).submit(job)
+        submit(htcondor.HTCondorBatch(tmp_path), job)
     assert str(caught.value).startswith(
         f"default-0: condor_submit refused the job: {words}. It is described in "
     )
-    assert str(caught.value).endswith("job.sub.")
+    assert str(caught.value).endswith("condor-0.sub.")
 
 
 @pytest.mark.skipif(shutil.which("condor_submit") is not None, reason="HTCondor is installed here")
 def test_htcondor_is_not_installed(tmp_path: Path, job: JobSpec) -> None:
     batch = htcondor.HTCondorBatch(tmp_path)
     with pytest.raises(SubmitError, match="condor_submit: No such file or directory"):
-        batch.submit(job)
+        submit(batch, job)
     with pytest.raises(SubmitError, match="condor_q: No such file or directory"):
-        batch.status(["1.0"])
+        asked(tmp_path, "1.0").status(["1.0"])
 
 
 def test_queue_that_cannot_be_asked(tools: Path, tmp_path: Path) -> None:
@@ -335,30 +405,33 @@ def test_queue_that_cannot_be_asked(tools: Path, tmp_path: Path) -> None:
     tool(tools, "condor_q", "echo '[]'; echo Error: Collector has no record of schedd/submitter >&2; exit 1")
     words = "^condor_q: the jobs could not be asked for: Error: Collector has no record of schedd/submitter.$"
     with pytest.raises(SubmitError, match=words):
-        htcondor.HTCondorBatch(tmp_path).status(["1.0"])
+        asked(tmp_path, "1.0").status(["1.0"])
 
 
 def test_cancelled_jobs_are_waited_for(tools: Path, tmp_path: Path, job: JobSpec) -> None:
     tool(tools, "condor_submit", 'echo "12.0 - 12.0"')
-    for name in ("condor_rm", "condor_wait"):
-        tool(tools, name, f'echo {name} "$@" >>{tmp_path}/asked')
+    tool(tools, "condor_rm", f'echo condor_rm "$@" >>{tmp_path}/asked; date +%s >{tmp_path}/gone')
+    shutil.copy(LOGS / "removed.log", job.log)
+    queued = json.dumps([{"ClusterId": 12, "ProcId": 0, "JobStatus": 1}])
+    tool(tools, "condor_q", f"test -e {tmp_path}/twice || echo '{queued}'; touch {tmp_path}/twice")
     batch = htcondor.HTCondorBatch(tmp_path)
-    batch.cancel([batch.submit(job)])
-    assert (tmp_path / "asked").read_text() == f"condor_rm 12.0\ncondor_wait -wait 20 {job.log} 12.0\n"
+    batch.cancel([submit(batch, job)])
+    assert (tmp_path / "asked").read_text() == "condor_rm 12.0\n"
+    assert batch.status(["12.0"])["12.0"].state == "removed"
 
 
 def test_jobs_that_are_gone_already_are_no_error(tools: Path, tmp_path: Path, job: JobSpec) -> None:
     tool(tools, "condor_submit", 'echo "12.0 - 12.0"')
     tool(tools, "condor_rm", "echo Job 12.0 not found >&2; exit 1")
-    tool(tools, "condor_wait", "exit 1")
+    tool(tools, "condor_q", "exit 0")
     batch = htcondor.HTCondorBatch(tmp_path)
-    batch.cancel([batch.submit(job)])
+    batch.cancel([submit(batch, job)])
 
 
 def test_answer_that_is_not_json(tools: Path, tmp_path: Path) -> None:
     tool(tools, "condor_q", "echo Usage: something else")
     with pytest.raises(SubmitError, match="condor_q: expected JSON, got 'Usage: something else'"):
-        htcondor.HTCondorBatch(tmp_path).status(["1.0"])
+        asked(tmp_path, "1.0").status(["1.0"])
 
 
 def test_log_of_one_event(tmp_path: Path) -> None:

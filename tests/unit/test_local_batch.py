@@ -13,6 +13,7 @@ from fasthep_validate.batch import BATCHES, local
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobSpec, JobStatus
 from fasthep_validate.testing import good_site
+from tests.batches import submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def test_job_runs_in_a_directory_of_its_own(
     batch: local.LocalBatch, job: Callable[[str], JobSpec], tmp_path: Path
 ) -> None:
     script = 'pwd -P; ls -A | tr "\\n" " "; cat renamed; printf "%s\\n" "$@"; cat; echo oops >&2'
-    job_id = batch.submit(job(script))
+    job_id = submit(batch, job(script))
     status = finish(batch, job_id)
     home = tmp_path / "scratch" / "default-0"
     assert (status.state, status.exit_code, status.reason) == ("exited", 0, "exit code 0")
@@ -74,7 +75,7 @@ def test_environment_is_scrubbed(
     batch: local.LocalBatch, job: Callable[[str], JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    finish(batch, batch.submit(job("exec env")))
+    finish(batch, submit(batch, job("exec env")))
     names = {line.partition("=")[0] for line in (tmp_path / "out").read_text().splitlines()}
     assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"PATH", "LANG", "HOME", "TMPDIR"}
 
@@ -86,12 +87,12 @@ def test_environment_is_scrubbed(
 def test_exit_codes(
     batch: local.LocalBatch, job: Callable[[str], JobSpec], script: str, code: int, reason: str
 ) -> None:
-    status = finish(batch, batch.submit(job(script)))
+    status = finish(batch, submit(batch, job(script)))
     assert (status.exit_code, status.reason) == (code, reason)
 
 
 def test_end_is_logged_once(batch: local.LocalBatch, job: Callable[[str], JobSpec], tmp_path: Path) -> None:
-    job_id = batch.submit(job("exit 0"))
+    job_id = submit(batch, job("exit 0"))
     finish(batch, job_id)
     batch.cancel([job_id])
     assert (tmp_path / "log").read_text().count("exit code") == 1
@@ -100,7 +101,7 @@ def test_end_is_logged_once(batch: local.LocalBatch, job: Callable[[str], JobSpe
 def test_cancel_waits_for_an_orderly_end(
     batch: local.LocalBatch, job: Callable[[str], JobSpec], tmp_path: Path
 ) -> None:
-    job_id = batch.submit(job('trap "echo bye; exit 143" TERM; echo ready; while :; do sleep 0.05; done'))
+    job_id = submit(batch, job('trap "echo bye; exit 143" TERM; echo ready; while :; do sleep 0.05; done'))
     wait_for(tmp_path / "out", "ready")
     batch.cancel([job_id])
     assert batch.status([job_id])[job_id].exit_code == 143
@@ -112,7 +113,7 @@ def test_cancel_kills_who_ignores_it(
 ) -> None:
     """With all of its children."""
     monkeypatch.setattr(local, "GRACE", 0.2)  # ten seconds are too long to wait here
-    job_id = batch.submit(job('trap "" TERM; sleep 60 & echo "$!" ready; while :; do sleep 0.05; done'))
+    job_id = submit(batch, job('trap "" TERM; sleep 60 & echo "$!" ready; while :; do sleep 0.05; done'))
     child = int(wait_for(tmp_path / "out", "ready").split()[0])
     started = time.monotonic()
     batch.cancel([job_id])
@@ -129,14 +130,14 @@ def test_directory_that_is_taken(
 ) -> None:
     (tmp_path / "scratch" / "default-0").mkdir()
     with pytest.raises(SubmitError, match=r"^default-0: the job could not be started in .*File exists"):
-        batch.submit(job("exit 0"))
+        submit(batch, job("exit 0"))
 
 
 def test_file_that_is_missing(batch: local.LocalBatch, job: Callable[[str], JobSpec], tmp_path: Path) -> None:
     spec = job("exit 0")
     (tmp_path / "input").unlink()
     with pytest.raises(SubmitError, match="No such file"):
-        batch.submit(spec)
+        submit(batch, spec)
 
 
 def wait_for(path: Path, text: str) -> str:

@@ -14,6 +14,7 @@ from fasthep_validate.errors import ConfigError, SubmitError
 from fasthep_validate.models.execution import Pool, Resources
 from fasthep_validate.models.job import JobSpec
 from fasthep_validate.profiles import load_site
+from tests.batches import submit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,13 +118,13 @@ def test_key_of_another_strategy_is_refused(tmp_path: Path) -> None:
 def test_refused_job_has_the_words_of_slurm(commands: Path, tmp_path: Path) -> None:
     command(commands, "sbatch", complains="sbatch: error: Invalid qos specification", code=1)
     with pytest.raises(SubmitError, match="sbatch refused the job: sbatch: error: Invalid qos specification"):
-        SlurmBatch(tmp_path).submit(job(tmp_path))
+        submit(SlurmBatch(tmp_path), job(tmp_path))
 
 
 @pytest.mark.parametrize(("says", "job_id"), [("17\n", "17"), ("17;cluster\n", "17")])
 def test_id_of_a_job(commands: Path, tmp_path: Path, says: str, job_id: str) -> None:
     command(commands, "sbatch", says=says)
-    assert SlurmBatch(tmp_path).submit(job(tmp_path)) == job_id
+    assert submit(SlurmBatch(tmp_path), job(tmp_path)) == job_id
     called = (commands / "called").read_text()
     assert "--parsable --job-name=fasthep-default" in called
     assert "--no-requeue " in called
@@ -134,14 +135,14 @@ def test_query_that_fails_is_an_error(commands: Path, tmp_path: Path) -> None:
     command(commands, "squeue", complains="slurm_load_jobs error: Unable to contact slurm controller", code=1)
     batch = SlurmBatch(tmp_path)
     with pytest.raises(SubmitError, match=r"squeue: the jobs could not be asked for: .*Unable to contact"):
-        batch.status([batch.submit(job(tmp_path))])
+        batch.status([submit(batch, job(tmp_path))])
 
 
 def test_waiting_job_says_why(commands: Path, tmp_path: Path) -> None:
     command(commands, "sbatch", says="17\n")
     command(commands, "squeue", says="17|PENDING|QOSMaxJobsPerUserLimit|\n18|RUNNING|None|wn9\n")
     batch = SlurmBatch(tmp_path)
-    status = batch.status([batch.submit(job(tmp_path))])["17"]
+    status = batch.status([submit(batch, job(tmp_path))])["17"]
     assert (status.state, status.reason) == ("submitted", "QOSMaxJobsPerUserLimit")
 
 
@@ -150,7 +151,7 @@ def test_job_that_left_the_queue(commands: Path, tmp_path: Path) -> None:
     command(commands, "squeue", says="")
     command(commands, "scontrol", says="JobId=17 JobState=NODE_FAIL Reason=NodeDown ExitCode=0:0")
     batch = SlurmBatch(tmp_path)
-    status = batch.status([batch.submit(job(tmp_path))])["17"]
+    status = batch.status([submit(batch, job(tmp_path))])["17"]
     assert (status.state, status.reason) == ("lost", "JobState=NODE_FAIL, Reason=NodeDown, ExitCode=0:0")
 
 
@@ -160,7 +161,7 @@ def test_files_are_sent_then_the_step_runs(commands: Path, tmp_path: Path) -> No
     command(commands, "sbcast")
     command(commands, "srun", says="hello", complains="warning", code=3)
     batch = SlurmBatch(tmp_path)
-    job_id = batch.submit(job(tmp_path))
+    job_id = submit(batch, job(tmp_path))
     deadline = time.monotonic() + 20
     while "srun" not in (commands / "called").read_text() and time.monotonic() < deadline:
         seen = batch.status([job_id])[job_id]
@@ -189,7 +190,7 @@ def test_file_that_cannot_be_sent_ends_the_job(commands: Path, tmp_path: Path) -
     )
     command(commands, "scancel")
     batch = SlurmBatch(tmp_path)
-    job_id = batch.submit(job(tmp_path))
+    job_id = submit(batch, job(tmp_path))
     deadline = time.monotonic() + 20
     while (status := batch.status([job_id])[job_id]).state != "exited" and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -146,7 +146,7 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ("batch-002", worker(state="planned", code=None)),
     ("batch-003", worker(event("extracted", "start"), state="lost", code=None)),
     (
-        "batch-011",
+        "batch-013",
         worker(
             event("submitted", "fail", "refused"),
             state="refused",

@@ -114,20 +114,23 @@ def test_worker_to_worker(worker: Worker) -> None:
 
 
 def test_worker_ports(worker: Worker) -> None:
-    """Worker and nanny listen only inside the port range of the profile.
+    """Worker and nanny listen only inside the port ranges of the profile.
 
-    Remedy: set ``worker_ports`` to the range that the site's firewall leaves open, with at least two ports for
-    each worker of a node.
+    Remedy: set ``worker_ports`` (and ``nanny_ports``) to the range that the site's firewall leaves open, with at
+    least two ports for each worker of a node.
     """
-    if worker.pool.worker_ports is None:
+    ranges = {"worker": worker.pool.worker_ports, "nanny": worker.pool.nanny_ports}
+    if not any(ranges.values()):
         not_applicable("the profile gives no port range")
-    first, last = worker.pool.worker_ports
-    listeners = _open_listeners(worker.dask.listeners)
-    listening = {f"{listener.process} at {listener.port}": listener.port for listener in listeners}
-    addresses = filter(None, (worker.dask.address, worker.dask.nanny))
-    ports = {**listening, **{address: int(address.rpartition(":")[2]) for address in addresses}}
-    outside = [where for where, port in ports.items() if not first <= port <= last]
-    assert not outside, f"outside {first}-{last}: {', '.join(outside)}"
+    found = [(listener.process, listener.port) for listener in _open_listeners(worker.dask.listeners)]
+    addresses = {"worker": worker.dask.address, "nanny": worker.dask.nanny}
+    found += [(process, int(at.rpartition(":")[2])) for process, at in addresses.items() if at]
+    outside = {
+        f"{process} at {port} is outside {allowed[0]}-{allowed[1]}"
+        for process, port in found
+        if (allowed := ranges.get(process, worker.pool.worker_ports)) and not allowed[0] <= port <= allowed[1]
+    }
+    assert not outside, "; ".join(sorted(outside))
 
 
 def test_clock_skew(worker: Worker) -> None:

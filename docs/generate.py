@@ -18,7 +18,7 @@ from typer.main import get_group
 from fasthep_validate import bundled, causes, errors
 from fasthep_validate.cli import app
 from fasthep_validate.judging import collect_checks
-from fasthep_validate.models import block, credentials, execution, pool_config, profile, site
+from fasthep_validate.models import batch, block, credentials, execution, pool_config, profile, site
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.written import Written
 
@@ -51,6 +51,8 @@ SECTIONS = (
     Section("execution.staging", block.Staging),
     Section("execution.modifiers", block.Modifier),
     Section("execution_modifiers.NAME", site.ModifierEntry),
+    Section("batch", batch.Batch),
+    Section("batch.walltime", batch.WallTimes),
     Section("network", site.Network),
     Section("network.scheduler", pool_config.SchedulerOptions),
     Section("credentials", credentials.Credentials),
@@ -71,7 +73,10 @@ WORDS = {
     "Size": "size, such as `200 MB`",
     "Duration": "time, such as `30 s`",
     "PositiveDuration": "time, such as `2 min`",
+    "WallTime": "time, such as `2 h` or `1:00:00`",
+    "Prefix": "folder",
     "Port": "port",
+    "PortOrPorts": "port, or ports such as `8786:8796`",
     "Ports": "ports, such as `10000:10100`",
     "Name": "name",
     "Reference": "name",
@@ -87,6 +92,7 @@ WORDS = {
 }
 CHOICES = {
     "EnvironmentType": get_args(execution.EnvironmentType),
+    "Spool": get_args(batch.Spool),
     "StagingMode": get_args(execution.StagingMode),
     "Need": get_args(credentials.Need),
     "X509Travel": get_args(credentials.X509Travel),

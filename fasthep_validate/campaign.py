@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fasthep_validate import bundled, process
+from fasthep_validate import bundled, preflight, process
 from fasthep_validate.batch import BATCHES
 from fasthep_validate.batch.nodes import pin
 from fasthep_validate.cluster import Cluster, submit_environment
@@ -99,8 +99,9 @@ class Campaign:
         """Make the run folder and store what was asked for.
 
         Raises:
-            ConfigError: the folder cannot be written.
+            ConfigError: the folder cannot be written, or the site does not take a path.
         """
+        preflight.check_paths(site, outdir=outdir, cache=cache_folder())
         folder = new_run(outdir, site.site)
         write_model(folder.path / "profile.json", site)
         write_model(folder.path / "execution.json", site.execution)

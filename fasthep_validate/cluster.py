@@ -230,6 +230,7 @@ class Cluster:
         return {
             "host": scheduler_host(scheduler),
             "port": scheduler.port,
+            "last_port": scheduler.last_port,
             "dashboard_port": scheduler.dashboard_port,
             "dask_yaml": str(settings),
             "tls": {

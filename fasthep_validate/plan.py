@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from fasthep_validate import bundled
+from fasthep_validate import bundled, interfaces
 from fasthep_validate.models.job import JobSpec
 from fasthep_validate.store import write_text
 
@@ -104,6 +104,9 @@ class Plan:
             out=str(self.folder.log("out", worker)),
             err=str(self.folder.log("err", worker)),
             log=str(self.folder.log("log", worker)),
+            address=pool.address,
+            submit_arguments=(*(["-spool"] if pool.spool else []), *pool.submit_arguments),
+            cancel_arguments=pool.cancel_arguments,
             node=node,
         )
 
@@ -170,13 +173,24 @@ def worker_arguments(pool: Pool, worker: str, scheduler: Endpoint, execution: Ex
         labels = (f"{name}={amount:.15g}" for name, amount in sorted(pool.dask_resources.items()))
         arguments += ["--resources", ",".join(labels)]
     if pool.worker_ports:
-        ports = ":".join(str(port) for port in pool.worker_ports)
-        arguments += ["--worker-port", ports, *(["--nanny-port", ports] if pool.nanny else [])]
+        arguments += ["--worker-port", _ports(pool.worker_ports)]
+    if pool.nanny and pool.nanny_ports:
+        arguments += ["--nanny-port", _ports(pool.nanny_ports)]
     return [*arguments, *pool.worker_extra_args]
 
 
+def _ports(ports: tuple[int, int]) -> str:
+    return ":".join(str(port) for port in ports)
+
+
 def scheduler_host(scheduler: SchedulerSpec) -> str:
-    """Host to listen at: ``fqdn`` is the full name of this machine."""
+    """Host to listen at: the address of an interface, or ``fqdn`` for the full name of this machine.
+
+    Raises:
+        ConfigError: there is no such interface, or it has no address.
+    """
+    if scheduler.interface:
+        return interfaces.address(scheduler.interface)
     return socket.getfqdn() if scheduler.host == "fqdn" else scheduler.host
 
 

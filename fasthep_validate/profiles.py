@@ -14,7 +14,7 @@ from fasthep_validate import bundled, overrides, yaml_lines
 from fasthep_validate.errors import ConfigError, Problem
 from fasthep_validate.mistakes import read
 from fasthep_validate.models.execution import ModifierSource
-from fasthep_validate.models.profile import SiteProfile
+from fasthep_validate.models.profile import Paths, SiteProfile
 from fasthep_validate.models.site import Site
 from fasthep_validate.models.written import nearest
 from fasthep_validate.overrides import Overrides, parse_overrides
@@ -92,10 +92,12 @@ def load_site(
             network=site.network,
             timeouts=site.timeouts,
             credentials=site.credentials,
+            batch=site.batch,
             modifiers={**registered, **_sources(site)},
             required_imports=site.checks.required_imports,
         ),
         checks=site.checks,
+        paths=Paths(forbidden=site.batch.forbidden_paths, logs=site.batch.log_paths),
     )
 
 

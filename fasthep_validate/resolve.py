@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fasthep_validate.models import block, execution
+from fasthep_validate.models import block, execution, wanted
+from fasthep_validate.models.batch import Batch
 from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.execution import ExecutionConfig
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fasthep_validate.models.execution import ModifierSource, Timeouts
-    from fasthep_validate.models.pool_config import PoolConfig
     from fasthep_validate.models.site import Network
 
 ALWAYS_IMPORTED = ("dask", "distributed")
@@ -25,6 +25,7 @@ def resolve(
     timeouts: Timeouts,
     credentials: Credentials = Credentials(),  # noqa: B008 - frozen
     modifiers: Mapping[str, ModifierSource],
+    batch: Batch = Batch(),  # noqa: B008 - frozen
     required_imports: Sequence[str] = (),
 ) -> ExecutionConfig:
     """What is to be started, with nothing left to look up.
@@ -35,7 +36,7 @@ def resolve(
     return ExecutionConfig(
         strategy=written.strategy,
         profiles=written.profiles,
-        pools=tuple(_pool(name, written, network) for name in written.pool_table()),
+        pools=tuple(_pool(name, written, network, batch) for name in written.pool_table()),
         environment=_environment(written, required_imports),
         staging=_staging(written),
         modifiers=used,
@@ -46,44 +47,41 @@ def resolve(
     )
 
 
-def _pool(name: str, written: block.Execution, network: Network) -> execution.Pool:
-    pool = written.pool_table()[name]
-    resource_name, asked = _resources(name, pool, written)
-    config = _merged(written.config, pool.config)
-    cpus = asked.cpus or config.cores or 1
-    memory_limit = asked.memory or 0 if config.memory_limit is None else config.memory_limit
+def _pool(name: str, written: block.Execution, network: Network, batch: Batch) -> execution.Pool:
+    resource_name, asked = written.asked(name)
+    config = written.merged(name)
+    pool = wanted.pool(written, name, batch)
+    worker_ports = config.worker_port_range or network.worker_ports
+    limit = pool.limit()
     return execution.Pool(
         name=name,
         resource_name=resource_name,
         workers=written.workers(name),
-        resources=execution.Resources(cpus=cpus, memory=asked.memory, disk=asked.disk, gpus=asked.gpus or 0),
-        nthreads=config.threads_per_worker or cpus,
-        memory_limit=memory_limit,
+        resources=execution.Resources(
+            cpus=pool.cpus, memory=asked.memory, disk=asked.disk, gpus=asked.gpus or 0
+        ),
+        nthreads=config.threads_per_worker or pool.cpus,
+        memory_limit=asked.memory or 0 if config.memory_limit is None else config.memory_limit,
         nanny=config.nanny is not False,
-        worker_ports=config.worker_port_range or network.worker_ports,
+        worker_ports=worker_ports,
+        nanny_ports=config.nanny_port_range or network.nanny_ports or worker_ports,
         local_directory=config.local_directory,
         worker_extra_args=config.worker_extra_args or (),
         dask_resources=dask_resources(resource_name, asked),
-        directives=config.directives(written.strategy),
+        directives=pool.directives(),
+        skip_directives=(*batch.skip_directives, *(config.skip_directives or ())),
+        address=config.address(),
+        submit_arguments=config.submit_command_extra or (),
+        cancel_arguments=config.cancel_command_extra or (),
+        spool=pool.spool,
+        walltime=limit.seconds if limit else None,
     )
-
-
-def _resources(name: str, pool: block.Pool, written: block.Execution) -> tuple[str, block.Resources]:
-    """The name and the resources of a pool; resources that are given in the pool go by its name."""
-    if isinstance(pool.resources, block.Resources):
-        return name, pool.resources
-    return pool.resources, written.resources.get(pool.resources, block.Resources())
 
 
 def dask_resources(name: str, asked: block.Resources) -> dict[str, float]:
     """The labels that fasthep-distributed gives a worker, for tasks that require a resource by name."""
     gpus = {} if asked.gpus is None else {"GPU": float(asked.gpus)}
     return {f"resource.{name}": 1.0, **gpus}
-
-
-def _merged(run: PoolConfig, pool: PoolConfig) -> PoolConfig:
-    """The configuration of a pool: its own keys, then those of the run."""
-    return run.model_copy(update={key: getattr(pool, key) for key in pool.model_fields_set})
 
 
 def _environment(written: block.Execution, required: Sequence[str]) -> execution.EnvironmentSpec:
@@ -105,6 +103,9 @@ def _scheduler(written: block.Execution, network: Network) -> execution.Schedule
     default = execution.SchedulerSpec(dashboard_port=written.config.dashboard_address)
     given = network.scheduler.model_dump(exclude_none=True)
     given |= written.config.scheduler_options.model_dump(exclude_none=True)
+    match given.get("port"):
+        case (first, last):
+            given |= {"port": first, "last_port": last}
     return default.model_copy(update=given)
 
 

@@ -157,6 +157,7 @@ def good_site() -> SiteProfile:
         resources=Resources(cpus=1, memory=2_000_000_000, disk=4_000_000_000),
         memory_limit=1_800_000_000,
         worker_ports=(40000, 40100),
+        nanny_ports=(40000, 40100),
     )
     execution = ExecutionConfig(
         strategy="htcondor",

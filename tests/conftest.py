@@ -21,13 +21,14 @@ class Private:
     path: Path
     tls: RunTls
 
-    def hub_config(self, *, command: int, port: int = 0) -> dict[str, object]:
+    def hub_config(self, *, command: int, port: int = 0, last_port: int | None = None) -> dict[str, object]:
         """What a command with this process id tells its hub."""
         pairs = {"scheduler": self.tls.scheduler, "client": self.tls.client}
         files = {role: {"cert": str(pair.cert), "key": str(pair.key)} for role, pair in pairs.items()}
         return {
             "host": "127.0.0.1",
             "port": port,
+            "last_port": last_port,
             "dashboard_port": None,
             "dask_yaml": str(self.path / "dask.yaml"),
             "tls": {"ca": str(self.tls.ca), **files},

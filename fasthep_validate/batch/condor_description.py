@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fasthep_validate.models.directive import overlaid, without
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -12,27 +14,22 @@ if TYPE_CHECKING:
     from fasthep_validate.models.job import JobSpec
 
 
-def directives(pool: Pool) -> dict[str, str]:
-    """Submit commands of a pool: what it asks for, then what the profile adds or changes.
+# What the run needs of HTCondor, whatever the site. If the command was killed nobody removes its jobs: one
+# that never started goes after a day, one that is held (its files are gone by then) after ten minutes, and
+# none starts a second time.
+FIXED = {
+    "universe": "vanilla",
+    "should_transfer_files": "YES",
+    "when_to_transfer_output": "ON_EXIT",
+    "transfer_output_files": '""',
+    "periodic_remove": "(JobStatus == 1 && (time() - QDate > 86400 || NumJobStarts > 0))"
+    " || (JobStatus == 5 && time() - EnteredCurrentStatus > 600)",
+}
 
-    ``request_memory`` is in MiB and ``request_disk`` in KiB, rounded up; see the manual of condor_submit.
-    """
-    asked = pool.resources
-    wanted = {
-        "universe": "vanilla",
-        "should_transfer_files": "YES",
-        "when_to_transfer_output": "ON_EXIT",
-        "transfer_output_files": '""',
-        "request_cpus": str(asked.cpus),
-        "request_memory": str(-(-asked.memory // 2**20)) if asked.memory else "",
-        "request_disk": str(-(-asked.disk // 2**10)) if asked.disk else "",
-        "request_gpus": str(asked.gpus) if asked.gpus else "",
-        # If the command was killed nobody removes its jobs: one that never started goes after a day, one that
-        # is held (its files are gone by then) after ten minutes, and none starts a second time.
-        "periodic_remove": "(JobStatus == 1 && (time() - QDate > 86400 || NumJobStarts > 0))"
-        " || (JobStatus == 5 && time() - EnteredCurrentStatus > 600)",
-    }
-    return {key: value for key, value in wanted.items() if value} | pool.directives
+
+def directives(pool: Pool) -> dict[str, str]:
+    """Submit commands of a pool: what the run needs, then what the profile says."""
+    return without("htcondor", overlaid("htcondor", FIXED, pool.directives), pool.skip_directives)
 
 
 def description(jobs: Sequence[JobSpec]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fasthep_validate.models.directive import overlaid, without
+
 if TYPE_CHECKING:
     from fasthep_validate.models.execution import Pool
     from fasthep_validate.models.job import JobSpec
@@ -14,28 +16,30 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
 def directives(pool: Pool) -> dict[str, str]:
-    """Options of ``sbatch`` for a pool: what it asks for, then what the profile adds or changes.
+    """Options of ``sbatch`` for a pool: what the run needs, then what the profile says.
 
-    ``--mem`` is in MiB, rounded up; an empty value is an option without one. ``disk`` is not asked for:
-    most clusters do not say how much their nodes have, and ``--tmp`` would then fit none.
+    An empty value is an option without one.
     """
-    asked = pool.resources
-    wanted = {
+    fixed = {
         "--job-name": f"fasthep-{pool.name}",
         "--nodes": "1",
         "--ntasks": "1",
-        "--cpus-per-task": str(asked.cpus),
-        "--mem": f"{-(-asked.memory // 2**20)}M" if asked.memory else "",
-        "--gres": f"gpu:{asked.gpus}" if asked.gpus else "",
         "--chdir": BASE,
         "--output": "/dev/null",
         "--export": ",".join(ENVIRONMENT),
         "--no-requeue": "",
     }
-    return {key: value for key, value in wanted.items() if value or key == "--no-requeue"} | pool.directives
+    return without("slurm", overlaid("slurm", fixed, pool.directives), pool.skip_directives)
+
+
+def option(name: str, value: str) -> list[str]:
+    """An option as words of a command line; a short one has its value apart."""
+    if not value:
+        return [name]
+    return [f"{name}={value}"] if name.startswith("--") else [name, value]
 
 
 def submit_words(job: JobSpec, script: str, *arguments: str) -> list[str]:
     """The command that submits a job; ``script`` is its batch script."""
-    options = [f"{key}={value}" if value else key for key, value in job.directives.items()]
+    options = [word for item in job.directives.items() for word in option(*item)]
     return ["sbatch", "--parsable", *job.address, *options, *job.submit_arguments, script, *arguments]

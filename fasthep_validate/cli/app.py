@@ -80,7 +80,7 @@ def validate(
     profile = load_profile(site, parse_overrides(pool or [], settings or []), nodes=nodes)
     display = Display(as_json, no_color, verbose)
     if dry_run:
-        print_plan(profile, display)
+        print_plan(profile, outdir, display=display)
         return
     paths = check_paths(add_checks or [])
     must_select(check or [], paths)

@@ -52,13 +52,14 @@ def run(
         return recorder.finish(error)
 
 
-def print_plan(profile: SiteProfile, display: Display) -> None:
+def print_plan(profile: SiteProfile, outdir: Path, *, display: Display) -> None:
     """Print every job as it would be submitted: script, directives, files, and what is in the small ones."""
-    from fasthep_validate import dry_run
+    from fasthep_validate import dry_run, preflight
     from fasthep_validate.campaign import cache_folder
     from fasthep_validate.pack import pack as pack_environment
     from fasthep_validate.store import RunFolder
 
+    preflight.check_paths(profile, outdir=outdir, cache=cache_folder())
     with progress(colour=not display.no_colour) as show:
         packed = pack_environment(profile.execution.environment, cache=cache_folder(), say=show.step)
     with tempfile.TemporaryDirectory(prefix="fasthep-validate-") as scratch:

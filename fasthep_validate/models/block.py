@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from fasthep_validate.models.execution import EnvironmentType, StagingMode, Strategy
-from fasthep_validate.models.pool_config import BATCH, BATCH_KEYS, DIRECTIVES, EXTRA, Config, PoolConfig
+from fasthep_validate.models.pool_config import NO_BATCH, OTHERS, SPELLED, Config, PoolConfig
 from fasthep_validate.models.written import (
     Count,
     Memory,
@@ -250,14 +250,26 @@ class Execution(Written):
         configured = self.config.default_workers if pool == "default" else None
         return configured or self.pool_table()[pool].workers
 
+    def asked(self, pool: str) -> tuple[str, Resources]:
+        """The name and the resources of a pool; resources that are given in the pool go by its name."""
+        given = self.pool_table()[pool].resources
+        if isinstance(given, Resources):
+            return pool, given
+        return given, self.resources.get(given, Resources())
+
+    def merged(self, pool: str) -> PoolConfig:
+        """The configuration of a pool: its own keys, then those of the run."""
+        own = self.pool_table()[pool].config
+        return self.config.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
     def _mistakes(self) -> Iterator[Found]:
         if not self.pool_table():
             hint = "Write 'pools: {default: {resources: default, workers: 2}}' or give --pool default=2."
             yield ("pools",), mistake("no pool, so there is nothing to start", hint)
         for name, pool in (self.pools or {}).items():
             yield from self._pool_mistakes(name, pool)
-            yield from self._batch_mistakes(("pools", name, "config"), pool.config)
-        yield from self._batch_mistakes(("config",), self.config)
+            yield from self._local_mistakes(("pools", name, "config"), pool.config)
+        yield from self._local_mistakes(("config",), self.config)
         if self.config.default_workers and self.pools and "default" not in self.pools:
             yield ("config",), mistake("'workers' is for pool 'default', which is not among the pools")
         names = [modifier.name for modifier in self.modifiers or ()]
@@ -289,12 +301,10 @@ class Execution(Written):
                 mistake(what, hint, needs=("execution", "resources", pool.resources)),
             )
 
-    def _batch_mistakes(self, place: tuple[str, ...], config: PoolConfig) -> Iterator[Found]:
-        used = {*DIRECTIVES[self.strategy], *(() if self.strategy == "local" else EXTRA)}
-        reason = BATCH if self.strategy == "local" else f"strategy {self.strategy!r} has no use for it"
-        for key in BATCH_KEYS:
-            if key in config.model_fields_set and key not in used:
-                yield (*place, key), mistake(f"not supported: {reason}")
+    def _local_mistakes(self, place: tuple[str, ...], config: PoolConfig) -> Iterator[Found]:
+        for key in (*SPELLED, *OTHERS) if self.strategy == "local" else ():
+            if key in config.model_fields_set:
+                yield (*place, key), mistake(f"not supported: {NO_BATCH}")
 
     def _implied(self) -> tuple[str, ...]:
         """fasthep-flow knows an empty ``default`` where no resources are written at all."""

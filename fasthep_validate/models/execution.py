@@ -81,11 +81,18 @@ class Pool(Model):
         nthreads: threads of each Dask worker.
         memory_limit: Dask's memory limit in bytes; 0 means none.
         nanny: whether a nanny supervises the worker.
-        worker_ports: inclusive range of ports for worker and nanny, or ``None`` for any.
+        worker_ports: inclusive range of ports for workers, or ``None`` for any.
+        nanny_ports: inclusive range of ports for nannies, or ``None`` for any.
         local_directory: Dask's scratch below the job's own directory, or an absolute path.
         worker_extra_args: further arguments for ``dask worker``.
         dask_resources: Dask resource labels, ``{"GPU": 1}``.
-        directives: what the profile adds to the batch system's directives, or changes in them.
+        directives: what the batch system is told for it, in the words of the site.
+        skip_directives: directives that are left out, also of those that the strategy adds.
+        address: arguments that tell each command of the batch system where the job is.
+        submit_arguments: further arguments of the command that submits.
+        cancel_arguments: further arguments of the command that removes.
+        spool: whether the job's files go to the schedd when it is submitted, and come home from there.
+        walltime: seconds that a job may run, where the profile says so.
         nodes: nodes that the workers are pinned to, one each; empty if they may run anywhere.
     """
 
@@ -97,10 +104,17 @@ class Pool(Model):
     memory_limit: int = 0
     nanny: bool = True
     worker_ports: tuple[int, int] | None = None
+    nanny_ports: tuple[int, int] | None = None
     local_directory: str | None = None
     worker_extra_args: tuple[str, ...] = ()
     dask_resources: dict[str, float] = {}
     directives: dict[str, str] = {}
+    skip_directives: tuple[str, ...] = ()
+    address: tuple[str, ...] = ()
+    submit_arguments: tuple[str, ...] = ()
+    cancel_arguments: tuple[str, ...] = ()
+    spool: bool = False
+    walltime: float | None = None
     nodes: tuple[BatchNode, ...] = ()
 
     def worker_ids(self) -> tuple[str, ...]:
@@ -115,12 +129,16 @@ class SchedulerSpec(Model):
 
     Attributes:
         host: name or address that workers connect to; ``fqdn`` means the submit host's full name.
+        interface: network interface whose address it is; goes before ``host``.
         port: TCP port; 0 means any free one.
+        last_port: last port of a range that begins with ``port``: the first one that is free is taken.
         dashboard_port: port of the dashboard, on loopback alone; ``None`` means no dashboard.
     """
 
     host: str = "127.0.0.1"
+    interface: str | None = None
     port: int = 0
+    last_port: int | None = None
     dashboard_port: int | None = None
 
 

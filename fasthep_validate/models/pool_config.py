@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
@@ -10,11 +11,14 @@ from pydantic import BeforeValidator, StrictBool, field_validator, model_validat
 from fasthep_validate.models.written import (
     Count,
     Duration,
+    Memory,
     Port,
+    PortOrPorts,
     Ports,
     PositiveDuration,
     Size,
     Text,
+    WallTime,
     Written,
     mistake,
     mistakes,
@@ -28,15 +32,25 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("", "127.0.0.1", "localhost")
 
-BATCH = "it is for a batch system, and strategy 'local' has none"
-# Keys that only a batch system has a use for: what they become there, with ``{}`` for the value.
-DIRECTIVES: Mapping[Strategy, Mapping[str, tuple[str, str]]] = {
-    "local": {},
-    "htcondor": {"queue": ("+JobFlavour", '"{}"')},
-    "slurm": {"queue": ("--partition", "{}"), "account": ("--account", "{}"), "walltime": ("--time", "{}")},
+NO_BATCH = "it is for a batch system, and strategy 'local' has none"
+# Keys that only a batch system has a use for, and those of them that are not directives: key -> strategies.
+SPELLED = (
+    "walltime", "queue", "account", "accounting_group", "qos", "constraint", "os", "container",
+    "gpu_type", "gpu_capability", "gpu_memory",
+)  # fmt: skip
+SYSTEMS: tuple[Strategy, ...] = ("htcondor", "slurm")
+OTHERS: Mapping[str, tuple[Strategy, ...]] = {
+    **dict.fromkeys(("site_directives", "job_extra_directives", "skip_directives"), SYSTEMS),
+    **dict.fromkeys(("submit_command_extra", "cancel_command_extra"), SYSTEMS),
+    **dict.fromkeys(("spool", "schedd", "collector"), ("htcondor",)),
+    "clusters": ("slurm",),
 }
-EXTRA = ("site_directives", "job_extra_directives")
-BATCH_KEYS = ("queue", "account", "walltime", *EXTRA)
+# Arguments that tell each command of a batch system where the job is, with ``{}`` for the value.
+ADDRESSES: Mapping[str, tuple[str, ...]] = {
+    "collector": ("-pool", "{}"),
+    "schedd": ("-name", "{}"),
+    "clusters": ("--clusters={}",),
+}
 _RUN_WIDE = "it is for the whole run, so it belongs under execution.config"
 _DELIVERY = "files that workers write are not delivered; results come back through Dask"
 
@@ -47,7 +61,7 @@ OWNED_ARGUMENTS = {
     "--nanny": "nanny",
     "--no-nanny": "nanny",
     "--worker-port": "worker_port_range",
-    "--nanny-port": "worker_port_range",
+    "--nanny-port": "nanny_port_range",
     "--local-directory": "local_directory",
     "--resources": "the pool's resources",
     "--name": "the name of the pool",
@@ -81,19 +95,24 @@ def dashboard_port(value: object) -> object:
     return port
 
 
+def number(value: object) -> object:
+    """``7.5`` as the text that it is in a directive."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def as_mapping(value: object) -> object:
-    """``["--qos=debug", "--exclusive"]``, as fasthep-distributed has it for Slurm, as a mapping."""
+    """``["--qos=debug", "-p gpu", "--exclusive"]``, as fasthep-distributed has it for Slurm, as a mapping."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return value
-    parts = (item.partition("=") for item in value)
-    return {key.strip(): text.strip() for key, _, text in parts}
+    parts = (re.split(r"\s*=\s*|\s+", item.strip(), maxsplit=1) for item in value)
+    return {key: "".join(rest) for key, *rest in parts}
 
 
 class PoolConfig(Written):
     """Settings of the workers of a pool."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "submit_command_extra": "write what it would say as a directive of the job",
+        "partition": "Slurm's partition is the key 'queue'",
         **dict.fromkeys(("output_destination", "output_files", "output_directories"), _DELIVERY),
         "log_directory": "logs are in the run folder, below debug/distributed",
         **dict.fromkeys(("workers", "n_workers"), "the number of workers is the pool's own key 'workers'"),
@@ -111,27 +130,58 @@ class PoolConfig(Written):
     nanny: StrictBool | None = None
     """Whether a nanny supervises each worker; one does if nothing is said."""
     worker_port_range: Ports | None = None
-    """Ports that workers and nannies listen on, such as ``"10000:10100"``; goes before ``network``."""
+    """Ports that workers listen on, such as ``"10000:10100"``; goes before ``network.worker_ports``."""
+    nanny_port_range: Ports | None = None
+    """Ports that nannies listen on; without it, and without ``network.nanny_ports``, those of workers."""
     local_directory: Text | None = None
     """Dask's scratch space, below the job's directory unless absolute."""
     worker_extra_args: tuple[str, ...] | None = None
     """Further arguments for ``dask worker``."""
+    walltime: WallTime | None = None
+    """How long a job may run: ``2 h``, ``"1:00:00"``, or one of the names that the site has for it."""
     queue: Text | None = None
-    """HTCondor: CERN's ``+JobFlavour``, such as ``workday``. Slurm: the partition."""
+    """Slurm: the partition. HTCondor: CERN's ``+JobFlavour``, such as ``workday``."""
     account: Text | None = None
     """Slurm: the account that is charged."""
-    walltime: Text | None = None
-    """Slurm: the time limit, such as ``1:00:00``."""
+    accounting_group: Text | None = None
+    """HTCondor: the accounting group."""
+    qos: Text | None = None
+    """Slurm: the quality of service."""
+    constraint: Text | None = None
+    """Slurm: features that a node must have."""
+    clusters: Text | None = None
+    """Slurm: the cluster, where a site has several; all of Slurm's commands are told (``-M``)."""
+    schedd: Text | None = None
+    """HTCondor: name of the schedd, if it is not this machine's; all of HTCondor's commands are told (``-name``)."""
+    collector: Text | None = None
+    """HTCondor: the collector that knows the schedd; all of HTCondor's commands are told (``-pool``)."""
+    os: Text | None = None
+    """The operating system, where the site has a choice; spelled by ``batch.spelling``."""
+    container: Text | None = None
+    """Image of the container that the job runs in."""
+    gpu_type: Text | None = None
+    """Kind of GPU, for pools with GPUs. Slurm: as in ``--gres=gpu:<kind>:1``."""
+    gpu_capability: Annotated[Text | None, BeforeValidator(number)] = None
+    """Least CUDA compute capability, such as ``7.5``, for pools with GPUs."""
+    gpu_memory: Memory | None = None
+    """Least memory of each GPU, such as ``20 GB``, for pools with GPUs."""
+    spool: StrictBool | None = None
+    """HTCondor: submit with ``-spool``: files go to the schedd, and come home by ``condor_transfer_data``."""
+    submit_command_extra: tuple[Text, ...] | None = None
+    """Further arguments for ``condor_submit`` or ``sbatch``."""
+    cancel_command_extra: tuple[Text, ...] | None = None
+    """Further arguments for ``condor_rm`` or ``scancel``."""
     site_directives: Annotated[dict[str, str] | None, BeforeValidator(as_mapping)] = None
     """Batch systems: directives that a site needs, such as ``MY.IsDaskWorker: "true"`` or ``--qos: debug``."""
     job_extra_directives: Annotated[dict[str, str] | None, BeforeValidator(as_mapping)] = None
     """Batch systems: directives of your own, as a mapping or a list of ``--key=value``; they go last."""
+    skip_directives: tuple[Text, ...] | None = None
+    """Batch systems: directives that are left out, by their whole names."""
 
-    def directives(self, strategy: Strategy) -> dict[str, str]:
-        """What is added to the batch system's directives."""
-        table = DIRECTIVES[strategy].items()
-        named = {name: text.format(getattr(self, key)) for key, (name, text) in table if getattr(self, key)}
-        return {**named, **(self.site_directives or {}), **(self.job_extra_directives or {})}
+    def address(self) -> tuple[str, ...]:
+        """Arguments that tell each command of the batch system where the job is."""
+        given = ((words, getattr(self, key)) for key, words in ADDRESSES.items() if getattr(self, key))
+        return tuple(word.replace("{}", value) for words, value in given for word in words)
 
     @field_validator("worker_extra_args")
     @classmethod
@@ -150,15 +200,16 @@ class SchedulerOptions(Written):
     """Where the Dask scheduler listens."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "interface": "give the interface's address as 'host'",
         "protocol": "workers and scheduler always speak TLS",
         "dashboard_address": "it is execution.config.dashboard_address",
     }
 
     host: Text | None = None
     """Name or address that workers connect to; ``fqdn`` for the full name of the submit host."""
-    port: Port | None = None
-    """TCP port; 0 for any free one."""
+    interface: Text | None = None
+    """Network interface of the submit host whose address workers connect to; goes before ``host``."""
+    port: PortOrPorts | None = None
+    """TCP port; 0 for any free one, ``"8786:8796"`` for the first of these that is free."""
 
 
 class Config(PoolConfig):

@@ -41,6 +41,18 @@ class CheckSettings(Written):
     """Modules that every worker must be able to import, besides Dask's own."""
 
 
+class Paths(Model):
+    """Which folders of the submit host the batch system can be told of.
+
+    Attributes:
+        forbidden: folders that it must not be told of, each with the reason or what to do.
+        logs: folders of which one has to hold the results; any if there are none.
+    """
+
+    forbidden: dict[str, str] = {}
+    logs: tuple[str, ...] = ()
+
+
 class SiteProfile(Model):
     """A site, as its profile describes it.
 
@@ -50,6 +62,7 @@ class SiteProfile(Model):
         source: file it was read from.
         execution: the execution system to start there.
         checks: what the checks expect.
+        paths: which folders can be used.
     """
 
     site: str
@@ -57,3 +70,4 @@ class SiteProfile(Model):
     source: str
     execution: ExecutionConfig
     checks: CheckSettings = CheckSettings()
+    paths: Paths = Paths()

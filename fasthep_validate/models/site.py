@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from fasthep_validate.models.batch import Batch
 from fasthep_validate.models.block import Execution
 from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.execution import Timeouts
 from fasthep_validate.models.pool_config import SchedulerOptions
 from fasthep_validate.models.profile import CheckSettings
+from fasthep_validate.models.site_rules import broken
 from fasthep_validate.models.written import Name, Ports, Text, Written, mistake, mistakes, nearest
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ class Network(Written):
     scheduler: SchedulerOptions = SchedulerOptions()
     """Where the Dask scheduler listens."""
     worker_ports: Ports | None = None
-    """Ports that workers and nannies may listen on, such as ``"10000:10100"``; without it any."""
+    """Ports that workers may listen on, such as ``"10000:10100"``; without it any."""
+    nanny_ports: Ports | None = None
+    """Ports that nannies may listen on; without it those of workers."""
 
 
 class Site(Written):
@@ -68,6 +72,8 @@ class Site(Written):
     """Modifiers that the profile registers, by name."""
     execution: Execution
     """The execution system to start, as FAST-HEP writes it."""
+    batch: Batch = Batch()
+    """What is special about the site's batch system."""
     network: Network = Network()
     """Which ways are open between submit host and workers."""
     credentials: Credentials = Credentials()
@@ -83,7 +89,8 @@ class Site(Written):
         ways = (
             (("credentials", *loc), error) for loc, error in self.credentials.unfit(self.execution.strategy)
         )
-        mistakes("Site", [*self._unregistered({*others, *self.execution_modifiers}), *ways])
+        rules = broken(self.execution, self.batch)
+        mistakes("Site", [*self._unregistered({*others, *self.execution_modifiers}), *ways, *rules])
         return self
 
     def _unregistered(self, known: AbstractSet[str]) -> Iterator[Found]:

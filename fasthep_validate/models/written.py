@@ -40,6 +40,8 @@ DURATIONS = {
     **dict.fromkeys(("d", "day", "days"), 86400),
 }
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
+# Of the forms of sbatch(1) those that say which number is which: [days-]hours:minutes:seconds.
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LEAST_MEMORY = 1_000_000
 
@@ -136,6 +138,28 @@ def duration(value: object) -> float:
     return float(quantity(value, DURATIONS, like="'2 min' or a number of seconds"))
 
 
+def walltime(value: object) -> float | str:
+    """Seconds, from ``"2 h"`` or as sbatch(1) has it; any other word may be a site's name for a time limit."""
+    text = value.strip() if isinstance(value, str) else ""
+    quantity = _QUANTITY.fullmatch(text)
+    if clock := _CLOCK.fullmatch(text):
+        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return _some_time(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    if quantity and quantity[2] and quantity[2].lower() in DURATIONS:
+        return _some_time(duration(text))
+    if _NAME.fullmatch(text) and text[0].isalpha():
+        return text
+    bare = quantity or isinstance(value, int | float)
+    hint = "A number needs its unit; a time with colons needs quotes." if bare else ""
+    raise mistake(f"expected something like '2 h' or '1:00:00', got {shown(value)}", hint)
+
+
+def _some_time(seconds: float) -> float:
+    if seconds < 1:
+        raise mistake("expected a time of a second or more, got none")
+    return float(seconds)
+
+
 def ports(value: object) -> tuple[int, int]:
     """An inclusive range of ports, from ``"10000:10100"`` or a single port."""
     match value:
@@ -149,6 +173,16 @@ def ports(value: object) -> tuple[int, int]:
     if not 0 < low <= high < 65536:
         raise mistake(f"expected ports from 1 to 65535, the lower one first, got {shown(value)}")
     return low, high
+
+
+def port_or_ports(value: object) -> int | tuple[int, int]:
+    """A port, or the two ends of a range of ports."""
+    if isinstance(value, str) and ":" in value:
+        return ports(value)
+    port = whole(value)
+    if not 0 <= port <= 65535:
+        raise mistake(f"expected a port, or 0 for any, got {shown(value)}")
+    return port
 
 
 def _memory(value: int) -> int:
@@ -186,7 +220,11 @@ Duration = Annotated[float, BeforeValidator(duration), written_as("string", "num
 PositiveDuration = Annotated[
     float, BeforeValidator(duration), Field(gt=0), written_as("string", "number", example="2 min")
 ]
+WallTime = Annotated[float | str, BeforeValidator(walltime), written_as("string", example="1:00:00")]
 Ports = Annotated[
     tuple[int, int], BeforeValidator(ports), written_as("string", "integer", example="10000:10100")
 ]
 Port = Annotated[int, BeforeValidator(whole), Field(ge=0, le=65535)]
+PortOrPorts = Annotated[
+    int | tuple[int, int], BeforeValidator(port_or_ports), written_as("integer", "string", example=8786)
+]

@@ -9,6 +9,7 @@ command that was killed it removes the private folder too, once no job works the
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         Attributes:
             host: name or address to listen at.
             port: TCP port, 0 for any.
+            last_port: last of a range that begins with ``port``; ``None`` for one port.
             dashboard_port: port of the dashboard on loopback; ``None`` for no dashboard.
             dask_yaml: the run's Dask settings; no others are read.
             tls: the run's certificates.
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
 
         host: str
         port: int
+        last_port: int | None
         dashboard_port: int | None
         dask_yaml: str
         tls: Tls
@@ -135,7 +138,8 @@ async def serve(config: Config) -> None:
     try:
         scheduler = await _listen(config, security)
     except (OSError, RuntimeError, ValueError) as error:
-        where = f"{config['host']}, port {config['port'] or 'any'}"
+        to = f" to {config['last_port']}" if config["last_port"] else ""
+        where = f"{config['host']}, port {config['port'] or 'any'}{to}"
         hint = (
             "Choose another port, or 0 for any that is free, and a host that is an address of this machine."
         )
@@ -167,12 +171,25 @@ def _security(tls: Tls) -> Security:
 
 
 async def _listen(config: Config, security: Security) -> Scheduler:
+    """The scheduler, at the first port of the range that nobody else listens at."""
+    last = config["last_port"] or config["port"]
+    for port in range(config["port"], last):
+        try:
+            return await _scheduler(config, port, security)
+        except (OSError, RuntimeError) as error:
+            cause = error.__cause__ or error
+            if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
+                raise
+    return await _scheduler(config, last, security)
+
+
+async def _scheduler(config: Config, port: int, security: Security) -> Scheduler:
     from distributed import Scheduler
 
     dashboard = config["dashboard_port"]
     scheduler: Scheduler = await Scheduler(
         host=config["host"],
-        port=config["port"],
+        port=port,
         protocol="tls",
         security=security,
         dashboard=dashboard is not None,

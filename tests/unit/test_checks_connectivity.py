@@ -93,7 +93,13 @@ CASES = [
         "fail",
         "default-1 to default-0: the data that came is not",
     ),
-    (checks.test_worker_ports, "dask.address", "tls://192.0.2.10:39999", "fail", "tls://192.0.2.10:39999"),
+    (
+        checks.test_worker_ports,
+        "dask.address",
+        "tls://192.0.2.10:39999",
+        "fail",
+        "worker at 39999 is outside 40000-40100",
+    ),
     (checks.test_worker_ports, "dask.nanny", "tls://192.0.2.10:40101", "fail", "outside 40000-40100"),
     (checks.test_worker_ports, "dask.nanny", "tls://192.0.2.10:40100", "pass", ""),
     (checks.test_worker_ports, "dask.listeners", (changed(OPEN, "port", 22),), "fail", "worker at 22"),
@@ -200,7 +206,6 @@ def with_pool(field: str, value: object) -> SiteProfile:
     [
         (checks.test_worker_to_worker, "workers", 1),
         (checks.test_scheduler_to_nanny, "nanny", False),
-        (checks.test_worker_ports, "worker_ports", None),
     ],
 )
 def test_what_the_profile_does_not_offer(
@@ -222,3 +227,20 @@ def test_a_scheduler_on_the_same_machine_may_be_loopback(tmp_path: Path) -> None
     here = changed(good_worker(), "probe.scheduler_lookup", lookup)
     run = good_run(tmp_path, workers=(changed(here, "probe.host.hostname", "submit.example.org"),))
     assert compute(checks.test_scheduler_name_resolves, run.workers["default-0"]).outcome == "pass"
+
+
+def without_ports(**update: object) -> SiteProfile:
+    site = good_site()
+    pool = site.execution.pools[0].model_copy(update={"worker_ports": None, "nanny_ports": None, **update})
+    return changed(site, "execution.pools", (pool,))
+
+
+def test_no_port_range_nothing_to_check(tmp_path: Path) -> None:
+    run = good_run(tmp_path, site=without_ports())
+    assert compute(checks.test_worker_ports, run.workers["default-0"]).outcome == "n/a"
+
+
+def test_nanny_has_a_range_of_its_own(tmp_path: Path) -> None:
+    run = good_run(tmp_path, site=without_ports(worker_ports=(40000, 40000), nanny_ports=(40002, 40100)))
+    found = compute(checks.test_worker_ports, run.workers["default-0"])
+    assert (found.outcome, found.message) == ("fail", "nanny at 40001 is outside 40002-40100")

@@ -48,7 +48,7 @@ REFUSED = {
 ELSEWHERE = {
     "inline-resources", "execution-modifiers", "default-environment", "default-staging", "packed-venv",
     "threads-per-worker", "timeouts", "run-wide-keys", "local-strategy-keys", "yaml-keys",
-    "directives",
+    "directives", "batch-keys", "walltime", "owned-directives",
 }  # fmt: skip
 
 words = st.sampled_from(["default", "cpu", "gpu", "big"])

@@ -15,7 +15,6 @@ import pytest
 
 from fasthep_validate.batch import BATCHES, condor_description, htcondor
 from fasthep_validate.errors import SubmitError
-from fasthep_validate.models.execution import Pool, Resources
 from fasthep_validate.models.job import JobSpec
 from fasthep_validate.plan import ARCHIVE, SCRIPT, SHIPPED, Endpoint, Plan
 from fasthep_validate.store import new_run
@@ -34,10 +33,6 @@ QUEUE = [
     {"ClusterId": 9, "HoldReason": "too long", "HoldReasonCode": 3, "HoldReasonSubCode": 42, "JobStatus": 5, "ProcId": 0},
     {"ClusterId": 10, "HoldReason": "submitted on hold", "HoldReasonCode": 15, "JobStatus": 5, "ProcId": 0},
 ]  # fmt: skip
-
-
-def pool(resources: Resources, **directives: str) -> Pool:
-    return Pool(name="p", resource_name="r", workers=1, resources=resources, directives=directives)
 
 
 @pytest.fixture
@@ -70,35 +65,6 @@ def tool(folder: Path, name: str, script: str) -> None:
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
-
-
-@pytest.mark.parametrize(
-    ("resources", "key", "value"),
-    [
-        (Resources(cpus=3), "request_cpus", "3"),
-        (Resources(memory=2**30), "request_memory", "1024"),
-        (Resources(memory=2**30 + 1), "request_memory", "1025"),
-        (Resources(memory=10**9), "request_memory", "954"),
-        (Resources(disk=2**20), "request_disk", "1024"),
-        (Resources(disk=2**20 + 1), "request_disk", "1025"),
-        (Resources(gpus=2), "request_gpus", "2"),
-    ],
-)
-def test_what_a_pool_asks_for(resources: Resources, key: str, value: str) -> None:
-    """Memory in MiB and disk in KiB: never less than asked for."""
-    assert condor_description.directives(pool(resources))[key] == value
-
-
-@pytest.mark.parametrize("key", ["request_memory", "request_disk", "request_gpus"])
-def test_what_is_not_asked_for_is_left_to_the_site(key: str) -> None:
-    assert key not in condor_description.directives(pool(Resources()))
-
-
-def test_directives_of_the_profile_go_first() -> None:
-    own = {"request_memory": "4096", "+JobFlavour": '"workday"'}
-    got = condor_description.directives(pool(Resources(memory=2**30), **own))
-    assert {key: got[key] for key in own} == own
-    assert got["universe"] == "vanilla"
 
 
 def test_script_is_the_executable(job: JobSpec, tmp_path: Path) -> None:

@@ -137,11 +137,14 @@ def test_probe_is_told_what_to_look_for(plan: Plan) -> None:
     ("update", "options"),
     [
         (
-            {"nanny": False, "worker_ports": (1, 9)},
+            {"nanny": False, "worker_ports": (1, 9), "nanny_ports": (1, 9)},
             {"nanny": False, "worker_port": "1:9", "nanny_port": None},
         ),
-        ({"worker_ports": (1, 9)}, {"nanny": True, "worker_port": "1:9", "nanny_port": "1:9"}),
-        ({"worker_ports": None}, {"worker_port": None}),
+        (
+            {"worker_ports": (1, 9), "nanny_ports": (7, 9)},
+            {"nanny": True, "worker_port": "1:9", "nanny_port": "7:9"},
+        ),
+        ({"worker_ports": None, "nanny_ports": None}, {"worker_port": None, "nanny_port": None}),
         ({"dask_resources": {"GPU": 1.0, "bytes": 4_000_000_001.0}}, {"resources": "GPU=1,bytes=4000000001"}),
         ({"dask_resources": {}}, {"resources": None}),
         ({"nthreads": 4, "memory_limit": 7}, {"nthreads": 4, "memory_limit": "7"}),

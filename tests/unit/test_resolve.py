@@ -115,42 +115,6 @@ def test_environments(environment: dict[str, str], type_: str, prefix: str, stag
     assert (result.environment.type, result.environment.prefix, result.staging) == (type_, prefix, staging)
 
 
-def test_directives_of_htcondor() -> None:
-    """Each goes before the one above it: the flavour, what the site needs, one's own."""
-    site = {"+JobFlavour": '"longlunch"', "a": "site", "b": "site"}
-    config = {"queue": "workday", "site_directives": site, "job_extra_directives": {"b": "own", "c": "own"}}
-    block = {**ONE, "strategy": "htcondor"}
-    (pool,) = resolved({**block, "config": {"queue": "workday"}}).pools
-    assert pool.directives == {"+JobFlavour": '"workday"'}
-    (pool,) = resolved({**block, "config": config}).pools
-    assert pool.directives == {"+JobFlavour": '"longlunch"', "a": "site", "b": "own", "c": "own"}
-    assert resolved(block).pools[0].directives == {}
-
-
-def test_directives_of_a_pool_take_the_place_of_those_of_the_run() -> None:
-    """Key by key of the configuration, and not directive by directive."""
-    run = {"site_directives": {"a": "run", "b": "run"}, "job_extra_directives": {"c": "run"}}
-    own = {"resources": "default", "workers": 1, "config": {"site_directives": {"a": "pool"}}}
-    plain = {"resources": "default", "workers": 1}
-    block = {"strategy": "htcondor", "resources": {"default": {}}, "config": run}
-    pools = resolved({**block, "pools": {"own": own, "plain": plain}}).pools
-    assert [pool.directives for pool in pools] == [
-        {"a": "pool", "c": "run"},
-        {"a": "run", "b": "run", "c": "run"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("queue", "workday"), ("site_directives", {"a": "b"}), ("job_extra_directives", {"a": "b"})],
-)
-def test_directives_are_for_batch_systems(key: str, value: object) -> None:
-    said = "not supported: it is for a batch system, and strategy 'local' has none"
-    assert refused({**ONE, "config": {key: value}}) == f"execution.config.{key}: {said}"
-    pool = {"resources": "default", "workers": 1, "config": {key: value}}
-    assert refused({**ONE, "pools": {"default": pool}}) == f"execution.pools.default.config.{key}: {said}"
-
-
 def test_only_the_modifiers_that_are_used_travel() -> None:
     result = resolved({**ONE, "modifiers": ["b"]})
     assert result.modifier_sources == (SOURCES["b"],)
@@ -162,21 +126,6 @@ def test_only_the_modifiers_that_are_used_travel() -> None:
         ({"backend": "dsk"}, "execution.backend: no backend 'dsk'. Did you mean 'dask'?"),
         ({"strategy": 3}, "execution.strategy: expected text, got 3"),
         ({"strategy": "htcondr"}, "execution.strategy: no strategy 'htcondr'. Did you mean 'htcondor'?"),
-        (
-            {"strategy": "htcondor", "config": {"walltime": "01:00:00"}},
-            "execution.config.walltime: not supported: strategy 'htcondor' has no use for it",
-        ),
-        (
-            {"strategy": "htcondor", "config": {"account": "mine"}},
-            "execution.config.account: not supported: strategy 'htcondor' has no use for it",
-        ),
-        (
-            {"strategy": "htcondor", "config": {"submit_command_extra": ["-spool"]}},
-            (
-                "execution.config.submit_command_extra: not supported: write what it would say as a directive of the "
-                "job"
-            ),
-        ),
         ({"resorces": {}}, "execution.resorces: unknown key. Did you mean 'resources'?"),
         (
             {"environment": {"type": "packed-pixi"}},
@@ -252,10 +201,6 @@ def test_only_the_modifiers_that_are_used_travel() -> None:
                 "execution.config.dashboard_address: '0.0.0.0:8787' is not supported: the dashboard listens on loopback. "
                 "Write ':8787'."
             ),
-        ),
-        (
-            {"config": {"scheduler_options": {"interface": "ib0"}}},
-            "execution.config.scheduler_options.interface: not supported: give the interface's address as 'host'",
         ),
         (
             {"pools": {"gpu": {"resources": "default", "workers": 1}}, "config": {"workers": 2}},

@@ -10,21 +10,15 @@ import pytest
 
 from fasthep_validate.batch.slurm import SlurmBatch
 from fasthep_validate.batch.slurm_options import directives
-from fasthep_validate.errors import ConfigError, SubmitError
+from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.execution import Pool, Resources
 from fasthep_validate.models.job import JobSpec
-from fasthep_validate.profiles import load_site
 from tests.batches import submit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 POOL = Pool(name="default", resource_name="default", workers=1, resources=Resources(cpus=2))
-PROFILE = """\
-execution:
-  strategy: slurm
-  pools: {default: {resources: {cpus: 1}, workers: 1, config: %s}}
-"""
 
 
 @pytest.fixture
@@ -63,56 +57,6 @@ def job(folder: Path) -> JobSpec:
         err=str(folder / "err"),
         log=str(folder / "log"),
     )
-
-
-def test_asks_for_what_the_pool_wants() -> None:
-    wanted = directives(
-        POOL.model_copy(update={"resources": Resources(cpus=3, memory=2**30 + 1, disk=10**9, gpus=2)})
-    )
-    assert wanted["--cpus-per-task"] == "3"
-    assert wanted["--mem"] == "1025M", "rounded up: a worker must not get less than it asked for"
-    assert wanted["--gres"] == "gpu:2"
-    assert wanted["--ntasks"] == wanted["--nodes"] == "1"
-    assert wanted["--export"] == "PATH", "the submit host's environment stays there"
-
-
-def test_asks_for_nothing_that_nobody_wants() -> None:
-    assert {"--mem", "--gres", "--time", "--partition"} & directives(POOL).keys() == set()
-
-
-def test_profile_has_the_last_word() -> None:
-    pool = POOL.model_copy(update={"directives": {"--gres": "gpu:a100:1", "--exclusive": ""}})
-    assert directives(pool)["--gres"] == "gpu:a100:1"
-    assert directives(pool)["--exclusive"] == ""
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (
-            "{queue: short, account: mine, walltime: '1:00:00'}",
-            {"--partition": "short", "--account": "mine", "--time": "1:00:00"},
-        ),
-        ("{job_extra_directives: ['--qos=debug', '--exclusive']}", {"--qos": "debug", "--exclusive": ""}),
-        (
-            "{site_directives: {--qos: a}, job_extra_directives: {--qos: b}, queue: q}",
-            {"--partition": "q", "--qos": "b"},
-        ),
-    ],
-)
-def test_keys_of_fasthep(tmp_path: Path, config: str, expected: dict[str, str]) -> None:
-    path = tmp_path / "site.yaml"
-    path.write_text(PROFILE % config)
-    assert load_site(str(path)).execution.pools[0].directives == expected
-
-
-def test_key_of_another_strategy_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "site.yaml"
-    path.write_text((PROFILE % "{account: mine}").replace("slurm", "htcondor"))
-    with pytest.raises(
-        ConfigError, match=r"site\.yaml:3: .*account: not supported: strategy 'htcondor' has no use"
-    ):
-        load_site(str(path))
 
 
 def test_refused_job_has_the_words_of_slurm(commands: Path, tmp_path: Path) -> None:

@@ -24,9 +24,11 @@ NOBODY = 0  # the process id of a command that was killed: nobody's parent
 
 
 @contextmanager
-def hub(private: Private, *, command: int, port: int = 0) -> Iterator[subprocess.Popen[str]]:
+def hub(
+    private: Private, *, command: int, port: int = 0, last_port: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     config = private.path / "hub.json"
-    config.write_text(json.dumps(private.hub_config(command=command, port=port)))
+    config.write_text(json.dumps(private.hub_config(command=command, port=port, last_port=last_port)))
     with (private.path.parent / "hub.log").open("w") as log:
         child = subprocess.Popen(
             [sys.executable, bundled.worker_file("hub.py"), config],
@@ -101,6 +103,46 @@ def test_port_that_is_taken(private: Private) -> None:
     assert f"it cannot listen at 127.0.0.1, port {port}: " in str(message["error"])
     assert "in use" in str(message["error"])
     assert "Traceback" not in (private.path.parent / "hub.log").read_text()
+
+
+def neighbours(number: int) -> list[socket.socket]:
+    """Sockets that listen at ports in a row, of which the last was free a moment ago."""
+    for first in range(20_000, 30_000, 10):
+        found: list[socket.socket] = []
+        try:
+            found.extend(socket.create_server(("127.0.0.1", first + index)) for index in range(number))
+        except OSError:
+            for each in found:
+                each.close()
+        else:
+            return found
+    raise AssertionError("no ports in a row are free")
+
+
+def test_first_free_port_of_a_range(private: Private) -> None:
+    """What the neighbour of a shared submit host has taken is left alone."""
+    *taken, free = neighbours(3)
+    first, wanted = taken[0].getsockname()[1], free.getsockname()[1]
+    free.close()
+    with hub(private, command=NOBODY, port=first, last_port=wanted) as child:
+        message = said(child)
+        assert str(message["address"]).endswith(f":{wanted}")
+        end_of_input(child)
+        assert child.wait(10) == 0
+    for each in taken:
+        each.close()
+    assert "Traceback" not in (private.path.parent / "hub.log").read_text()
+
+
+def test_range_of_which_no_port_is_free(private: Private) -> None:
+    taken = neighbours(2)
+    first, last = (each.getsockname()[1] for each in taken)
+    with hub(private, command=NOBODY, port=first, last_port=last) as child:
+        message = said(child)
+        assert child.wait(10) == 0
+    for each in taken:
+        each.close()
+    assert f"it cannot listen at 127.0.0.1, port {first} to {last}: " in str(message["error"])
 
 
 def test_requests(private: Private) -> None:

@@ -58,7 +58,11 @@ def load_profile(name: str, overrides: Overrides | None = None, *, nodes: str = 
         overrides: changes for this run.
         nodes: nodes to pin one worker each to, see :mod:`fasthep_validate.batch.nodes`; empty for no pinning.
     """
-    site = load_site(name, overrides=overrides or Overrides(), builtin=registered())
+    return pinned(load_site(name, overrides=overrides or Overrides(), builtin=registered()), nodes)
+
+
+def pinned(site: SiteProfile, nodes: str) -> SiteProfile:
+    """The profile with one worker pinned to each of these nodes; as it is when none are named."""
     if not nodes:
         return site
     execution = pin(site.execution, nodes, BATCHES[site.execution.strategy].nodes)
@@ -139,6 +143,12 @@ class Campaign:
         cluster = self._open_cluster()
         self.progress.step(f"asking {len(cluster.registered)} of {len(cluster.logs)} workers")
         found = cluster.gather(peer_size=self.site.checks.peer_size)
+        if self.site.workflow is not None:
+            self.progress.step("asking for what the workflow needs")
+            for worker, seen in cluster.ask_workflow(self.site.workflow).items():
+                found[worker]["workflow"] = seen.get("workflow")
+                if "problem" in seen:
+                    found[worker].setdefault("problems", {})["workflow"] = seen["problem"]
         self._dask = {worker: DaskEvidence.model_validate(facts) for worker, facts in found.items()}
         probe = self._probe.result() if self._probe else None
         self._submit = SubmitEvidence.model_validate({**cluster.scheduler_evidence(), "probe": probe})

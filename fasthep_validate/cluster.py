@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.execution import ExecutionConfig
     from fasthep_validate.models.job import JobSpec, Submission
     from fasthep_validate.models.packed import PackedEnv
+    from fasthep_validate.models.workflow import WorkflowNeeds
     from fasthep_validate.progress import Progress
     from fasthep_validate.store import RunFolder
 
@@ -160,6 +161,15 @@ class Cluster:
         for worker, facts in found.items():
             if (facts.get("first_task") or {}).get("ok"):
                 self.logs[worker].note("first_task", "end")
+        return found
+
+    def ask_workflow(self, needs: WorkflowNeeds) -> dict[str, dict[str, Any]]:
+        """What all registered workers say to the needs of a workflow: worker -> ``workflow`` or ``problem``."""
+        asked = needs.model_dump(mode="json")
+        patience = self._patience() * (1 + len(needs.inputs))
+        found: dict[str, dict[str, Any]] = self.hub.ask(
+            "workflow", list(self.registered), asked, timeout=patience
+        )
         return found
 
     def scheduler_evidence(self) -> dict[str, Any]:

@@ -56,6 +56,7 @@ from fasthep_validate.models.probe import (
     Scratch,
 )
 from fasthep_validate.models.profile import SiteProfile
+from fasthep_validate.models.workflow import WorkflowSeen
 from fasthep_validate.outcomes import Finding, judge
 from fasthep_validate.store import RunFolder, write_model
 from fasthep_validate.view import Run, Worker
@@ -325,6 +326,7 @@ def _dask(worker: str, node: str, others: list[str]) -> DaskEvidence:
             pid=4242,
             prefix="/scratch/job/env/venv",
         ),
+        workflow=WorkflowSeen(),
     )
 
 

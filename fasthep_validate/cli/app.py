@@ -20,8 +20,9 @@ from fasthep_validate.cli.options import (
     Settings,
     Site,
     Verbose,
+    Workflow,
 )
-from fasthep_validate.cli.running import print_plan, run
+from fasthep_validate.cli.running import chosen_profile, print_plan, run
 from fasthep_validate.cli.selecting import check_paths, must_select
 from fasthep_validate.cli.showing import print_report
 from fasthep_validate.errors import ConfigError, JudgeError, Problem
@@ -31,6 +32,7 @@ Examples:
   fasthep-validate --site local                 is this machine fit? (start here)
   fasthep-validate --site local --pool gpu=1    with one more pool
   fasthep-validate --site ./mysite.yaml --dry-run
+  fasthep-validate --site lxplus --workflow analysis.yaml
   fasthep-validate judge fasthep-validate-results/local/latest"""
 
 app = typer.Typer(
@@ -57,6 +59,7 @@ def validate(
     pool: Pools = None,
     settings: Settings = None,
     nodes: Nodes = "",
+    workflow: Workflow = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be submitted, and stop.")
     ] = False,
@@ -70,14 +73,11 @@ def validate(
     """Tell whether FAST-HEP's distributed execution works at a site; if not, what broke and what to do."""
     if context.invoked_subcommand:
         return
-    if not site:
+    if not site and workflow is None:
         raise ConfigError(
             Problem("--site", "no site is named", "Try '--site local', or 'fasthep-validate sites'.")
         )
-    from fasthep_validate.campaign import load_profile
-    from fasthep_validate.profiles import parse_overrides
-
-    profile = load_profile(site, parse_overrides(pool or [], settings or []), nodes=nodes)
+    profile = chosen_profile(site, workflow, pool or [], settings or [], nodes=nodes)
     display = Display(as_json, no_color, verbose)
     if dry_run:
         print_plan(profile, outdir, display=display)

@@ -28,6 +28,12 @@ Nodes = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the execution block.")
 ]
+Workflow = Annotated[
+    Path | None,
+    typer.Option(
+        "--workflow", metavar="FILE", help="Validate what this FAST-HEP workflow needs of the site."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 NoColour = Annotated[bool, typer.Option("--no-color", help="No colours (also: NO_COLOR=1).")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every check, and more of each.")]

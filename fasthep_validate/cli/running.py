@@ -20,6 +20,25 @@ if TYPE_CHECKING:
     from fasthep_validate.models.report import Report
 
 
+def chosen_profile(
+    site: str, workflow: Path | None, pool: Sequence[str], settings: Sequence[str], *, nodes: str = ""
+) -> SiteProfile:
+    """The profile of a site, with a workflow's execution block laid over it where one is given.
+
+    Raises:
+        ConfigError: with every mistake of the profile, the workflow and the options.
+    """
+    from fasthep_validate.campaign import load_profile, pinned
+    from fasthep_validate.profiles import parse_overrides
+
+    overrides = parse_overrides(pool, settings)
+    if workflow is None:
+        return load_profile(site, overrides, nodes=nodes)
+    from fasthep_validate.flow.needs import workflow_site
+
+    return pinned(workflow_site(workflow, site=site, overrides=overrides), nodes)
+
+
 def run(
     profile: SiteProfile, outdir: Path, *, paths: Sequence[Path], patterns: Sequence[str], display: Display
 ) -> Report:

@@ -13,6 +13,7 @@ from fasthep_validate.models.credential import CredentialSeen
 from fasthep_validate.models.event import Event
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.models.probe import Lookup, NodeProbe, Provenance
+from fasthep_validate.models.workflow import WorkflowSeen
 
 
 class Exchange(Model):
@@ -149,6 +150,7 @@ class DaskEvidence(Model):
         tls: what its ports do with peers.
         clock: its clock.
         modifier_run: the modifiers of the profile around a task; ``None`` if there are none.
+        workflow: what it says to the needs of a workflow; ``None`` if there is none.
         problems: probe -> why it gave nothing.
     """
 
@@ -171,6 +173,7 @@ class DaskEvidence(Model):
     tls: tuple[TlsEndpoint, ...] | None = None
     clock: Clock | None = None
     modifier_run: ModifierRun | None = None
+    workflow: WorkflowSeen | None = None
     problems: dict[str, str] = {}
 
 

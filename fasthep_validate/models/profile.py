@@ -6,6 +6,7 @@ from datetime import date
 
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.execution import ExecutionConfig
+from fasthep_validate.models.workflow import WorkflowNeeds
 from fasthep_validate.models.written import Duration, Natural, Size, Text, Written
 
 
@@ -63,6 +64,7 @@ class SiteProfile(Model):
         execution: the execution system to start there.
         checks: what the checks expect.
         paths: which folders can be used.
+        workflow: what a workflow needs of the site; ``None`` unless one is validated.
     """
 
     site: str
@@ -71,3 +73,4 @@ class SiteProfile(Model):
     execution: ExecutionConfig
     checks: CheckSettings = CheckSettings()
     paths: Paths = Paths()
+    workflow: WorkflowNeeds | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         TlsEndpoint,
     )
     from fasthep_validate.models.probe import Lookup, Provenance
+    from fasthep_validate.models.workflow import WorkflowSeen
 
 T = TypeVar("T")
 
@@ -124,3 +125,8 @@ class DaskView:
     def modifier_run(self) -> ModifierRun:
         """The modifiers of the profile around a task."""
         return self._seen("modifier_run", self.evidence.modifier_run)
+
+    @property
+    def workflow(self) -> WorkflowSeen:
+        """What the worker says to the needs of the workflow."""
+        return self._seen("workflow", self.evidence.workflow)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client, Scheduler
     from distributed.scheduler import WorkerState
 
-    from fasthep_validate.worker import modified, tasks, wire
+    from fasthep_validate.worker import modified, tasks, wire, workflow
     from fasthep_validate.worker.hub import Config
 
     Facts = dict[str, object]
@@ -28,11 +28,12 @@ else:
     import modified
     import tasks
     import wire
+    import workflow
 
 T = TypeVar("T")
 
 # The worker environment has none of these modules: they travel with each call.
-for _module in (tasks, modified, sys.modules[__name__]):
+for _module in (tasks, modified, workflow, sys.modules[__name__]):
     cloudpickle.register_pickle_by_value(_module)
 
 # More workers than this are not tried each with each, but each with its neighbours in a ring.
@@ -139,6 +140,26 @@ class Gatherer:
         for name, peers in (await self._peers(here, peer_size)).items():
             found[name]["peers"] = peers
         return found
+
+    async def for_workflow(self, names: Sequence[str], needs: Facts) -> dict[str, Facts]:
+        """What the workers with these names say to the needs of a workflow.
+
+        Args:
+            names: planned workers.
+            needs: fields of ``models.workflow.WorkflowNeeds``.
+        """
+        states = {str(state.name): state for state in self.scheduler.workers.values()}
+        here = {name: states[name] for name in names if name in states}
+        return dict(zip(here, await asyncio.gather(*(self._look(state, needs) for state in here.values()))))
+
+    async def _look(self, state: WorkerState, needs: Facts) -> Facts:
+        try:
+            async with self._slots:
+                question = by_value(workflow.look)
+                seen = self.client.submit(question, needs, self.patience, workers=[state.address], pure=False)
+                return {"workflow": await seen}
+        except Exception as error:
+            return {"problem": self._words(error)}
 
     async def close_workers(self, grace: float) -> None:
         """Close all workers, each within ``grace`` seconds.

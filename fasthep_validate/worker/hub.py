@@ -215,6 +215,7 @@ async def _requests(gatherer: Gatherer) -> None:
 async def _answer(gatherer: Gatherer, request: Request) -> None:
     methods: dict[str, Callable[..., Awaitable[object]]] = {
         "gather": gatherer.gather,
+        "workflow": gatherer.for_workflow,
         "scheduler": gatherer.scheduler_evidence,
     }
     try:

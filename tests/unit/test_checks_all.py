@@ -33,14 +33,22 @@ OF_WORKER = {
     identity: check for identity, check in ALL.items() if "worker" in inspect.signature(check).parameters
 }
 OF_RUN = {identity: check for identity, check in ALL.items() if identity not in OF_WORKER}
-# These have nothing to say of a pool without GPUs.
-NOT_APPLICABLE = {"resources.gpus"}
+# These have nothing to say of a pool without GPUs, and of a run without a workflow.
+NOT_APPLICABLE = {"resources.gpus", *(identity for identity in ALL if identity.startswith("workflow."))}
 START = "worker_start.started"
 
 
 def test_every_family_is_there() -> None:
     families = {identity.partition(".")[0] for identity in ALL}
-    assert families == {"worker_start", "environment", "connectivity", "resources", "logs", "modifiers"}
+    assert families == {
+        "worker_start",
+        "environment",
+        "connectivity",
+        "resources",
+        "logs",
+        "modifiers",
+        "workflow",
+    }
     assert len(ALL) == len(FUNCTIONS)
 
 

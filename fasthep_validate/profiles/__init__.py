@@ -66,8 +66,9 @@ def profile_schema() -> dict[str, JsonValue]:
 def load_site(
     name_or_path: str,
     *,
-    overrides: Overrides = Overrides(),  # noqa: B008 - frozen
+    overrides: Overrides | None = None,
     builtin: Mapping[str, ModifierSource] | None = None,
+    over: Document | None = None,
 ) -> SiteProfile:
     """The profile of a site.
 
@@ -75,12 +76,17 @@ def load_site(
         name_or_path: a name (see :func:`find_sites`), or the path of a YAML file.
         overrides: changes for this run.
         builtin: execution modifiers that are registered without the profile, by name.
+        over: the ``execution:`` block of a workflow, laid over that of the profile; its pools, and its
+            environment with the staging, take the place of the profile's.
 
     Raises:
         ConfigError: with every mistake of the profile, each with file and line.
     """
     path = _find(name_or_path, where="--site")
-    document = _overridden(_assembled(path, ()), overrides)
+    document = _assembled(path, ())
+    if over and isinstance(document.value, dict):
+        document = over.over(_without(document, over.value["execution"]))
+    document = _overridden(document, overrides or Overrides())
     registered = builtin or {}
     site = read(Site, document, context=frozenset(registered))
     return SiteProfile(
@@ -99,6 +105,14 @@ def load_site(
         checks=site.checks,
         paths=Paths(forbidden=site.batch.forbidden_paths, logs=site.batch.log_paths),
     )
+
+
+def _without(document: Document, block: Mapping[str, Any]) -> Document:
+    """The profile without what a workflow's block takes the place of as a whole."""
+    gone = [key for key in ("pools", "environment") if block.get(key)]
+    for key in [*gone, *(["staging"] if "environment" in gone else [])]:
+        document = document.put(("execution", key), None, "")
+    return document
 
 
 def _overridden(document: Document, changes: Overrides) -> Document:

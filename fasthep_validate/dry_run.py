@@ -10,8 +10,9 @@ from fasthep_validate.batch import BATCHES
 from fasthep_validate.plan import Endpoint, Plan, scheduler_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from fasthep_validate.models.execution import Strategy
     from fasthep_validate.models.job import JobSpec
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.models.profile import SiteProfile
@@ -30,23 +31,25 @@ def planned(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[Jo
     return Plan(site.execution, packed, folder, way.told, secrets).jobs(scheduler)
 
 
-def as_json(jobs: Iterable[JobSpec]) -> str:
-    """The jobs, each with its ``texts``: what is in the files written for it."""
-    return json.dumps([{**job.model_dump(), "texts": dict(_texts(job))} for job in jobs], indent=2)
+def as_json(jobs: Iterable[JobSpec], strategy: Strategy) -> str:
+    """The jobs, each with ``submit``: what would submit it, and ``texts``: the files written for it."""
+    shown = BATCHES[strategy].shown
+    told = [{**job.model_dump(), "submit": shown(job), "texts": dict(_texts(job))} for job in jobs]
+    return json.dumps(told, indent=2)
 
 
-def as_text(jobs: Iterable[JobSpec]) -> str:
+def as_text(jobs: Iterable[JobSpec], strategy: Strategy) -> str:
     """The same to be read."""
-    return "\n".join(line for job in jobs for line in _lines(job))
+    return "\n".join(line for job in jobs for line in _lines(job, BATCHES[strategy].shown(job)))
 
 
-def _lines(job: JobSpec) -> Iterator[str]:
+def _lines(job: JobSpec, submit: Mapping[str, str]) -> Iterator[str]:
     yield f"# job {job.worker} (pool {job.pool})"
     yield f"executable = {job.executable}"
     yield f"arguments  = {' '.join(job.arguments)}"
     yield from (f"directive    {name} = {value}" for name, value in job.directives.items())
     yield from (f"transfer     {source} -> {name}" for source, name in job.transfer.items())
-    for name, text in _texts(job):
+    for name, text in (*submit.items(), *_texts(job)):
         yield f"--- {name}"
         yield text.rstrip()
     yield ""

@@ -54,11 +54,13 @@ class Way:
         make: makes the :class:`Batch`; it may use the folder that it is given, which is private to the
             run and goes away with it.
         directives: what the batch system is told for the jobs of a pool.
+        shown: what would submit a job, for people to read: heading -> text.
         nodes: its nodes, where a job can be sent to one of them.
     """
 
     make: Callable[[Path], Batch]
     directives: Callable[[Pool], dict[str, str]]
+    shown: Callable[[JobSpec], dict[str, str]]
     nodes: NodeList | None = None
 
     def told(self, pool: Pool, node: str) -> dict[str, str]:
@@ -68,7 +70,9 @@ class Way:
 
 
 BATCHES: Mapping[Strategy, Way] = {
-    "local": Way(local.LocalBatch, local.directives),
-    "htcondor": Way(htcondor.HTCondorBatch, condor_description.directives, HTCondorNodes()),
-    "slurm": Way(slurm.SlurmBatch, slurm_options.directives, SlurmNodes()),
+    "local": Way(local.LocalBatch, local.directives, local.shown),
+    "htcondor": Way(
+        htcondor.HTCondorBatch, condor_description.directives, condor_description.shown, HTCondorNodes()
+    ),
+    "slurm": Way(slurm.SlurmBatch, slurm_options.directives, slurm_options.shown, SlurmNodes()),
 }

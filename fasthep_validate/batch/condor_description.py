@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,3 +89,9 @@ def home(job: JobSpec) -> Path:
 def submit_words(job: JobSpec, file: Path) -> list[str]:
     """The command that submits a job, which is described in ``file``."""
     return ["condor_submit", "-terse", *job.address, *job.submit_arguments, str(file)]
+
+
+def shown(job: JobSpec) -> dict[str, str]:
+    """What would submit a job: the command, and the submit description that it reads."""
+    command = shlex.join(submit_words(job, Path("job.sub")))
+    return {"command": command, "job.sub": description([job])}

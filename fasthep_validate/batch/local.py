@@ -6,6 +6,7 @@ directory, starts the job script there with a scrubbed environment, and connects
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,11 @@ def directives(pool: Pool) -> dict[str, str]:  # noqa: ARG001 - a process is the
     ``HOME`` and ``TMPDIR`` are added when the job starts; they are its own directory.
     """
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def shown(job: JobSpec) -> dict[str, str]:
+    """The command that runs in the job's directory."""
+    return {"command": shlex.join(["/bin/sh", Path(job.executable).name, *job.arguments])}
 
 
 class LocalBatch:

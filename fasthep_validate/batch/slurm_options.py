@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from fasthep_validate.models.directive import overlaid, without
@@ -43,3 +44,8 @@ def submit_words(job: JobSpec, script: str, *arguments: str) -> list[str]:
     """The command that submits a job; ``script`` is its batch script."""
     options = [word for item in job.directives.items() for word in option(*item)]
     return ["sbatch", "--parsable", *job.address, *options, *job.submit_arguments, script, *arguments]
+
+
+def shown(job: JobSpec) -> dict[str, str]:
+    """What would submit a job."""
+    return {"command": shlex.join(submit_words(job, "slurm_hold.sh"))}

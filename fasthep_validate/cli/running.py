@@ -85,7 +85,8 @@ def print_plan(profile: SiteProfile, outdir: Path, *, display: Display) -> None:
         folder = RunFolder(Path(scratch))
         folder.create()
         jobs = dry_run.planned(profile, packed, folder)
-        typer.echo(dry_run.as_json(jobs) if display.as_json else dry_run.as_text(jobs))
+        show_as = dry_run.as_json if display.as_json else dry_run.as_text
+        typer.echo(show_as(jobs, profile.execution.strategy))
 
 
 def internal(bug: Exception, log: Path) -> FasthepValidateError:

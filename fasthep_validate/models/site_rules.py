@@ -140,9 +140,18 @@ def _directives(it: Pool, at: _Places) -> Broken:
         for directive, value in (getattr(it.config, key) or {}).items():
             if name(directive) in refused and value.strip().lower() != "false":
                 yield at.config(key, directive), refused[name(directive)], ""
-            for prefix, why in it.batch.forbidden_paths.items():
-                if _leads_to(value, prefix):
-                    yield at.config(key, directive), f"{value!r} is below {prefix}: {why}", ""
+
+
+def _paths(it: Pool, at: _Places) -> Broken:
+    """No directive holds a path that the site does not take."""
+    config = it.config
+    values = {at.config("container"): config.container or ""}
+    for key in ("site_directives", "job_extra_directives"):
+        values |= {at.config(key, name): value for name, value in (getattr(config, key) or {}).items()}
+    for place, value in values.items():
+        for prefix, why in it.batch.forbidden_paths.items():
+            if _leads_to(value, prefix):
+                yield place, f"{value!r} is below {prefix}: {why}", ""
 
 
 def _arguments(it: Pool, at: _Places) -> Broken:
@@ -171,7 +180,7 @@ def _unspelled_default(it: Pool, at: _Places) -> Broken:  # noqa: ARG001 - a rul
 
 
 RULES: tuple[Callable[[Pool, _Places], Broken], ...] = (
-    _has_a_use, _time_is_given, _share_of_cores, _directives, _arguments, _spool, _unspelled_default,
+    _has_a_use, _time_is_given, _share_of_cores, _directives, _paths, _arguments, _spool, _unspelled_default,
 )  # fmt: skip
 
 

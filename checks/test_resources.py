@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from fasthep_validate.outcomes import not_applicable, warn
 
 if TYPE_CHECKING:
+    from fasthep_validate.models.evidence import Placement
+    from fasthep_validate.models.execution import ExecutionConfig
     from fasthep_validate.models.probe import Limits
-    from fasthep_validate.view import Worker
+    from fasthep_validate.view import Run, Worker
 
 MIB = 2**20  # batch systems round requests to mebibytes
 MIN_PROCESSES = 512  # Dask, its nanny and numerical libraries start some dozens of threads
@@ -104,6 +106,45 @@ def test_gpus(worker: Worker) -> None:
     assert offered == asked, f"GPU={offered:g} offered, {asked} asked for"
 
 
+def test_granted(worker: Worker) -> None:
+    """The batch system gave the job the cores, memory and GPUs that its pool asks for.
+
+    Remedy: see the job's log for what was asked, and whether a rule of the site changes requests; a directive of
+    the profile may ask for something else than the pool's ``resources``.
+    """
+    limits, asked = worker.limits, worker.pool.resources
+    pairs = {
+        "cores": (limits.granted_cpus, asked.cpus),
+        "MiB of memory": (_mib(limits.granted_memory), _mib(asked.memory)),
+        "GPUs": (limits.granted_gpus, asked.gpus),
+    }
+    told = {name: (found or 0, least or 0) for name, (found, least) in pairs.items() if found is not None}
+    if not told:
+        not_applicable("the batch system does not say what it gave")
+    if asked.gpus and limits.granted_gpus is None:
+        told["GPUs"] = (0, asked.gpus)
+    short = [f"{found} {name}, {least} asked for" for name, (found, least) in told.items() if found < least]
+    assert not short, "; ".join(short)
+    if told.get("GPUs", (0, 0))[0] > asked.gpus:
+        warn(f"{told['GPUs'][0]} GPUs given, {asked.gpus} asked for: others may wait for them")
+
+
+def test_tasks_land_where_they_ask(run: Run) -> None:
+    """Tasks that ask for a Dask resource, such as ``GPU``, run on the workers that offer it and nowhere else.
+
+    Remedy: compare the pools' resources in the profile with the labels of the workers (check ``labels``).
+    """
+    placements = run.submit.placements
+    if placements is None:
+        not_applicable("no worker was there to be asked")
+    wrong = [
+        f"{placement.label}: {what}"
+        for placement in placements
+        if (what := _astray(placement, run.execution))
+    ]
+    assert not wrong, "; ".join(wrong)
+
+
 def test_scratch_size(worker: Worker) -> None:
     """The scratch directory has the disk that the pool asks for, and room is left beside the environment.
 
@@ -177,6 +218,23 @@ def test_address_space(worker: Worker) -> None:
 def _cores(limits: Limits) -> float:
     """Cores that the job can really use."""
     return limits.cpus if limits.cgroup_cpus is None else min(limits.cpus, limits.cgroup_cpus)
+
+
+def _mib(size: int | None) -> int | None:
+    """Whole MiB, rounded down."""
+    return None if size is None else size // MIB
+
+
+def _astray(placement: Placement, execution: ExecutionConfig) -> str:
+    """What was wrong with where the tasks ran; empty if nothing."""
+    if placement.error:
+        return placement.error
+    pools = (pool for pool in execution.pools if placement.label in pool.dask_resources)
+    wrong = set(placement.ran_on).difference(*(pool.worker_ids() for pool in pools))
+    if wrong:
+        return f"ran on {', '.join(sorted(wrong))}"
+    count = len(placement.ran_on)
+    return "" if count == placement.asked else f"{count} of {placement.asked} tasks ran"
 
 
 def _size(size: int) -> str:

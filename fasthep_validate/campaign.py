@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 from fasthep_validate import bundled, preflight, process
 from fasthep_validate.batch import BATCHES
 from fasthep_validate.batch.nodes import pin
-from fasthep_validate.cluster import Cluster, submit_environment
+from fasthep_validate.cluster import Cluster
 from fasthep_validate.errors import FasthepValidateError, NoWorkersError
 from fasthep_validate.events import read_probe
+from fasthep_validate.hub_config import submit_environment
 from fasthep_validate.logs import collect
 from fasthep_validate.models.evidence import DaskEvidence, SubmitEvidence, WorkerEvidence
 from fasthep_validate.models.probe import NodeProbe
@@ -184,18 +185,17 @@ class Campaign:
     def _store(self, cluster: Cluster) -> None:
         write_model(self.folder.evidence / "submit.json", self._submit)
         statuses = cluster.statuses()
-        for pool in self.site.execution.pools:
-            for worker in pool.worker_ids():
-                evidence = WorkerEvidence(
-                    worker=worker,
-                    pool=pool.name,
-                    job=statuses[worker],
-                    events=tuple(cluster.logs[worker].events),
-                    probe=read_probe(self.folder.log("out", worker)),
-                    dask=self._dask.get(worker),
-                    logs=collect(self.folder, worker),
-                )
-                write_model(self.folder.evidence / f"{worker}.json", evidence)
+        for worker, pool in cluster.pools.items():
+            evidence = WorkerEvidence(
+                worker=worker,
+                pool=pool,
+                job=statuses[worker],
+                events=tuple(cluster.logs[worker].events),
+                probe=read_probe(self.folder.log("out", worker)),
+                dask=self._dask.get(worker),
+                logs=collect(self.folder, worker),
+            )
+            write_model(self.folder.evidence / f"{worker}.json", evidence)
 
     def _probe_submit_host(self, packed: PackedEnv) -> NodeProbe | None:
         """Run the workers' probe here, with the same environment: what they are compared with."""

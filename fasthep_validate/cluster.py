@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import shutil
 import time
@@ -16,12 +15,14 @@ from fasthep_validate.connection import Connection, connect
 from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
+from fasthep_validate.hub_config import AT_ONCE, hub_config, submit_environment
 from fasthep_validate.jobs import POLL, Jobs
 from fasthep_validate.models.job import JobStatus
-from fasthep_validate.plan import NODE_LIBRARIES, Endpoint, Plan, dask_settings, scheduler_host
+from fasthep_validate.plan import Endpoint, Plan
 from fasthep_validate.private import private_folder
+from fasthep_validate.scaling import scalable
 from fasthep_validate.signals import held
-from fasthep_validate.store import write_model, write_text
+from fasthep_validate.store import write_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from fasthep_validate.models.execution import ExecutionConfig
+    from fasthep_validate.models.execution import ExecutionConfig, Pool
     from fasthep_validate.models.job import JobSpec, Submission
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.models.workflow import WorkflowNeeds
     from fasthep_validate.progress import Progress
     from fasthep_validate.store import RunFolder
 
-AT_ONCE = 16  # workers that are asked at the same time
 # Codes of events.
 OUT_OF_SERVICE, REFUSED_FOR_NODE, REFUSED = "node-out-of-service", "submission-refused", "refused"
 HUB_EXIT = 5.0  # seconds for the scheduler's process, once all is over
@@ -58,7 +58,9 @@ class Cluster:
         self.progress = progress
         self.jobs: tuple[JobSpec, ...] = ()
         self.registered: dict[str, str] = {}
-        self.logs = {worker: self._event_log(worker) for worker in execution.worker_ids()}
+        self.pools = {worker: pool.name for pool in execution.pools for worker in pool.worker_ids()}
+        self.logs = {worker: self._event_log(worker) for worker in self.pools}
+        self._retired: set[str] = set()
         self._client: Client | None = None
         self._hub: Hub | None = None
         self._private, self._tls = private_folder()
@@ -99,7 +101,7 @@ class Cluster:
         with held():  # what has been started must be known here
             self._hub = Hub(
                 Path(self.packed.submit_python),
-                self._hub_config(),
+                hub_config(self.execution, self._tls, self._private),
                 folder=self._private,
                 log=self.folder.debug / "logs" / "scheduler.log",
                 env=submit_environment(),
@@ -111,11 +113,45 @@ class Cluster:
             self._tls.worker.cert: "worker.pem",
             self._tls.worker.key: "worker.key",
         }
-        plan = Plan(self.execution, self.packed, self.folder, self._way.told, secrets)
-        self.jobs = plan.jobs(Endpoint(host.strip("[]"), int(port)))
+        self._plan = Plan(self.execution, self.packed, self.folder, self._way.told, secrets)
+        self._endpoint = Endpoint(host.strip("[]"), int(port))
+        self.jobs = self._plan.jobs(self._endpoint)
         self.progress.step(f"scheduler at {address}; submitting {len(self.jobs)} jobs")
         self._watch = NodeWatch(self._way.nodes, self.jobs)
         self._submit(self.jobs)
+
+    def scale(self, pool: str, workers: int, *, wait: bool = True) -> tuple[str, ...]:
+        """Let a pool have this many workers; returns those that it then has or may still get.
+
+        New workers get new names, ``gpu-1`` after ``gpu-0``, also where one of that name has gone. Workers
+        that are too many are retired, those first that never came, then the youngest: their results move to
+        other workers, and their jobs are given ``timeouts.worker_shutdown`` to end before they are removed.
+
+        Args:
+            pool: name of a pool of the profile.
+            workers: number of workers, 0 or more.
+            wait: whether to wait for new workers as at the start; if not, :meth:`wait` does.
+
+        Raises:
+            ConfigError: no such pool, one whose workers are pinned to nodes, or a negative number.
+            SubmitError: every new job was refused.
+        """
+        spec = scalable(self.execution, pool, workers)
+        have = self.workers(pool)
+        if len(have) < workers:
+            self._grow(spec, workers - len(have))
+        elif len(have) > workers:
+            came = [worker for worker in have if worker in self.registered]
+            waiting = [worker for worker in have if worker not in self.registered]
+            self._shrink((came + waiting)[workers:])
+        if wait:
+            self.wait()
+        return self.workers(pool)
+
+    def workers(self, pool: str) -> tuple[str, ...]:
+        """Workers of a pool that came, or may still come; those that have gone are not among them."""
+        gone = self._retired.union(self._jobs.final)
+        return tuple(worker for worker, name in self.pools.items() if name == pool and worker not in gone)
 
     def wait(self) -> None:
         """Wait until every worker has registered, has failed, or has run out of time."""
@@ -130,7 +166,9 @@ class Cluster:
         return tuple(
             worker
             for worker in self._jobs.ids
-            if worker not in self.registered and worker not in self._jobs.final
+            if worker not in self.registered
+            and worker not in self._jobs.final
+            and worker not in self._retired
         )
 
     def poll(self) -> None:
@@ -229,36 +267,26 @@ class Cluster:
             heard=self.progress.event,
         )
 
-    def _hub_config(self) -> dict[str, object]:
-        settings = self._private / "dask.yaml"
-        scheduler = self.execution.scheduler
-        scratch = str(self._private / "dask-scratch")
-        write_text(settings, dask_settings(scratch, dashboard=scheduler.dashboard_port is not None))
-        tls = self._tls
-        pairs = {"scheduler": tls.scheduler, "client": tls.client}
-        specs = {source.name: source for source in self.execution.modifier_sources}
-        return {
-            "host": scheduler_host(scheduler),
-            "port": scheduler.port,
-            "last_port": scheduler.last_port,
-            "dashboard_port": scheduler.dashboard_port,
-            "dask_yaml": str(settings),
-            "tls": {
-                "ca": str(tls.ca),
-                **{role: {"cert": str(pair.cert), "key": str(pair.key)} for role, pair in pairs.items()},
-            },
-            "timeout": self.execution.timeouts.probe,
-            "at_once": AT_ONCE,
-            "grace": self.execution.timeouts.worker_shutdown,
-            "node_libraries": NODE_LIBRARIES,
-            "modifiers": [
-                {**specs[modifier.name].model_dump(), "params": modifier.params}
-                for modifier in self.execution.modifiers
-            ],
-            "folder": str(self._private),
-            "jobs": str(self._scratch),
-            "command": os.getpid(),
-        }
+    def _grow(self, pool: Pool, more: int) -> None:
+        first = sum(name == pool.name for name in self.pools.values())
+        new = [f"{pool.name}-{index}" for index in range(first, first + more)]
+        self.progress.step(f"pool {pool.name}: submitting {more} more jobs")
+        self.pools |= dict.fromkeys(new, pool.name)
+        self.logs |= {worker: self._event_log(worker) for worker in new}
+        jobs = tuple(self._plan.job(pool, worker, self._endpoint) for worker in new)
+        self.jobs += jobs
+        self._submit(jobs)
+
+    def _shrink(self, workers: Sequence[str]) -> None:
+        self.progress.step(f"retiring {', '.join(workers)}")
+        self._retired.update(workers)
+        grace = self.execution.timeouts.worker_shutdown
+        came = self.hub.ask("retire", list(workers), grace, timeout=self._patience() + grace)
+        self._jobs.await_exits(came, seconds=grace)
+        self._jobs.end(workers)
+        for worker in workers:
+            self.registered.pop(worker, None)
+            self.logs[worker].poll()
 
     def _submit(self, jobs: Sequence[JobSpec]) -> None:
         wanted = []
@@ -298,7 +326,7 @@ class Cluster:
                 seen = self.hub.registrations.get_nowait()
             except queue.Empty:
                 return
-            if seen.joined and seen.worker in self.logs:
+            if seen.joined and seen.worker in self.logs and seen.worker not in self._retired:
                 self.registered[seen.worker] = seen.node
                 self.logs[seen.worker].note("registered", "end", at=seen.time)
 
@@ -312,10 +340,3 @@ class Cluster:
         """Seconds for a request, if no worker answers any question: only a hub that hangs takes longer."""
         rounds = 1 + len(self.registered) // AT_ONCE
         return 60.0 + 6 * rounds * self.execution.timeouts.probe
-
-
-def submit_environment() -> dict[str, str]:
-    """Environment for the shipped Python on the submit host: ours, less what would change Python or Dask."""
-    prefixes = ("PYTHON", "DASK_", "LD_PRELOAD")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
-    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}

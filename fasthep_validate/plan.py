@@ -78,12 +78,13 @@ class Plan:
     def jobs(self, scheduler: Endpoint) -> tuple[JobSpec, ...]:
         """Write the files of every job and describe it."""
         return tuple(
-            self._job(pool, worker, scheduler, node)
+            self.job(pool, worker, scheduler, node)
             for pool in self.execution.pools
             for worker, node in zip(pool.worker_ids(), pool.nodes or repeat(None), strict=False)
         )
 
-    def _job(self, pool: Pool, worker: str, scheduler: Endpoint, node: BatchNode | None) -> JobSpec:
+    def job(self, pool: Pool, worker: str, scheduler: Endpoint, node: BatchNode | None = None) -> JobSpec:
+        """Write the files of one worker's job and describe it; ``node`` pins it there."""
         home = self.folder.jobs / worker
         home.mkdir(parents=True, exist_ok=True)
         texts = {

@@ -30,6 +30,7 @@ from fasthep_validate.models.evidence import (
     LogFile,
     ModifierRun,
     PeerTransfer,
+    Placement,
     SubmitEvidence,
     TlsEndpoint,
     WorkerEvidence,
@@ -159,6 +160,7 @@ def good_site() -> SiteProfile:
         memory_limit=1_800_000_000,
         worker_ports=(40000, 40100),
         nanny_ports=(40000, 40100),
+        dask_resources={"resource.default": 1.0},
     )
     execution = ExecutionConfig(
         strategy="htcondor",
@@ -209,6 +211,7 @@ def good_submit() -> SubmitEvidence:
         scheduler_versions=STACK,
         listeners=(_listener("scheduler", "192.0.2.1", 8786),),
         tls=(_endpoint("scheduler", "tls://submit.example.org:8786"),),
+        placements=(Placement(label="resource.default", offered_by=WORKERS, asked=2, ran_on=WORKERS),),
     )
 
 
@@ -284,6 +287,8 @@ def _probe(*, hostname: str, root: str) -> NodeProbe:
             cgroup_memory=2_000_000_000,
             nofile=65536,
             nproc=4096,
+            granted_cpus=1,
+            granted_memory=2 * 2**30,
         ),
         thread_variables={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         environment={},
@@ -302,7 +307,7 @@ def _dask(worker: str, node: str, others: list[str]) -> DaskEvidence:
         pid=4242,
         nthreads=1,
         memory_limit=1_800_000_000,
-        resources={},
+        resources={"resource.default": 1.0},
         versions=STACK,
         provenance=Provenance(root="/scratch/job/env", modules=900, libraries=60),
         first_task=done,

@@ -180,6 +180,8 @@ class SlurmBatch:
             "--ntasks=1",
             "--nodes=1",
             "--unbuffered",
+            # A step of one task is given one core where tasks are bound to cores, and not those of its job.
+            *(f"{key}={value}" for key, value in job.directives.items() if key == "--cpus-per-task"),
         ]
         argv += [
             f"--export={','.join(ENVIRONMENT)}",

@@ -207,6 +207,24 @@ class WorkerEvidence(Model):
     logs: tuple[LogFile, ...] = ()
 
 
+class Placement(Model):
+    """Where tasks landed that asked for a Dask resource.
+
+    Attributes:
+        label: the resource, such as ``GPU``.
+        offered_by: workers that offer it.
+        asked: number of tasks, each of which asked for 1.
+        ran_on: workers that ran them, sorted, one entry a task.
+        error: why they did not all run.
+    """
+
+    label: str
+    offered_by: tuple[str, ...]
+    asked: int
+    ran_on: tuple[str, ...] = ()
+    error: str = ""
+
+
 class SubmitEvidence(Model):
     """What was seen on the submit host; stored as ``evidence/submit.json``.
 
@@ -217,6 +235,7 @@ class SubmitEvidence(Model):
         scheduler_versions: packages of the scheduler.
         listeners: TCP ports of the scheduler.
         tls: what the scheduler's port does with peers.
+        placements: where tasks landed that asked for a resource, one entry a label; ``None`` if not tried.
         dask_settings: Dask settings of the user's own that were set aside, ``key -> file or variable``.
         credentials: those that the profile asks for, as they were found before anything was started.
     """
@@ -227,5 +246,6 @@ class SubmitEvidence(Model):
     scheduler_versions: dict[str, str] = {}
     listeners: tuple[Listener, ...] = ()
     tls: tuple[TlsEndpoint, ...] = ()
+    placements: tuple[Placement, ...] | None = None
     dask_settings: dict[str, str] = {}
     credentials: tuple[CredentialSeen, ...] = ()

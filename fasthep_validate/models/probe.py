@@ -148,6 +148,9 @@ class Limits(Model):
         stack: soft limit of the stack in bytes.
         address_space: soft limit of virtual memory in bytes.
         file_size: soft limit of a file in bytes.
+        granted_cpus: cores that the batch system says the job was given.
+        granted_memory: memory in bytes, likewise.
+        granted_gpus: GPUs, likewise.
     """
 
     cpus: int
@@ -159,6 +162,9 @@ class Limits(Model):
     stack: int | None = None
     address_space: int | None = None
     file_size: int | None = None
+    granted_cpus: int | None = None
+    granted_memory: int | None = None
+    granted_gpus: int | None = None
 
 
 class Lookup(Model):

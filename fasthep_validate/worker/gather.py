@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
-from distributed import rpc, wait
+from distributed import wait
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from distributed import Client, Scheduler
     from distributed.scheduler import WorkerState
 
-    from fasthep_validate.worker import modified, tasks, wire, workflow
+    from fasthep_validate.worker import lifetime, modified, placement, tasks, wire, workflow
     from fasthep_validate.worker.hub import Config
 
     Facts = dict[str, object]
 else:
+    import lifetime
     import modified
+    import placement
     import tasks
     import wire
     import workflow
@@ -39,7 +41,6 @@ for _module in (tasks, modified, workflow, sys.modules[__name__]):
 # More workers than this are not tried each with each, but each with its neighbours in a ring.
 ALL_PAIRS = 5
 THREADS = 8  # a worker's: it has two TLS ports, a name and a few listeners to look at
-CLOSING = 5.0  # seconds for a nanny to take the word that it is to close
 
 
 def by_value(function: Callable[..., T]) -> Callable[..., T]:
@@ -125,6 +126,9 @@ class Gatherer:
             "scheduler_versions": await self.client.run_on_scheduler(tasks.versions),
             "listeners": await self._heard("scheduler", address, tasks.listeners()),
             "tls": [await self._thread(wire.endpoint, "scheduler", address, self.client_tls)],
+            "placements": await placement.placements(
+                self.scheduler, self.client, where=by_value(tasks.address), patience=self.patience
+            ),
         }
 
     async def gather(self, names: Sequence[str], peer_size: int) -> dict[str, Facts]:
@@ -162,22 +166,12 @@ class Gatherer:
             return {"problem": self._words(error)}
 
     async def close_workers(self, grace: float) -> None:
-        """Close all workers, each within ``grace`` seconds.
+        """Close all workers, each within ``grace`` seconds."""
+        await lifetime.close(self.scheduler, self.scheduler.workers.values(), grace)
 
-        A worker that is closed by the scheduler keeps its process for two seconds more, in which it waits
-        for a word of its nanny; so the nanny is told, and whom that does not reach is closed directly.
-        """
-        states = list(self.scheduler.workers.values())
-        nannies = [state.nanny for state in states if state.nanny]
-        await asyncio.gather(*(self._close_nanny(nanny, grace) for nanny in nannies), return_exceptions=True)
-        for state in states:
-            await self.scheduler.remove_worker(state.address, close=True, stimulus_id="run-over")
-
-    async def _close_nanny(self, address: str, grace: float) -> None:
-        """The nanny answers, or closes the connection, once its worker has ended."""
-        options = self.scheduler.connection_args
-        async with rpc(address, timeout=CLOSING, connection_args=options) as nanny:
-            await asyncio.wait_for(nanny.terminate(timeout=grace, reason="run-over"), CLOSING + grace)
+    async def retire(self, names: Sequence[str], grace: float) -> list[str]:
+        """Close these workers while the others go on; see :func:`lifetime.retire`."""
+        return await lifetime.retire(self.scheduler, names, grace)
 
     async def _worker(self, state: WorkerState) -> Facts:
         """Everything of one worker but its peers; a question that fails is told in ``problems``."""

@@ -217,6 +217,7 @@ async def _answer(gatherer: Gatherer, request: Request) -> None:
         "gather": gatherer.gather,
         "workflow": gatherer.for_workflow,
         "scheduler": gatherer.scheduler_evidence,
+        "retire": gatherer.retire,
     }
     try:
         result = await methods[request["do"]](*request["args"])

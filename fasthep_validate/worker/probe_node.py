@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fasthep_validate.worker.probe_config import Config
 
@@ -85,7 +85,31 @@ def limits(_: Config) -> object:
         "stack": soft_limit(resource.RLIMIT_STACK),
         "address_space": soft_limit(resource.RLIMIT_AS),
         "file_size": soft_limit(resource.RLIMIT_FSIZE),
+        **granted(os.environ),
     }
+
+
+def granted(environment: Mapping[str, str]) -> dict[str, int]:
+    """What the batch system says that the job was given; empty where it says nothing.
+
+    Slurm sets variables (srun(1), memory in MiB); HTCondor writes the ClassAd of the slot to a file (manual,
+    "Environment and services for a running job"; ``Memory`` is in MiB).
+    """
+    facts = dict(environment)
+    machine = environment.get("_CONDOR_MACHINE_AD", "")
+    if machine:
+        text = Path(machine).read_text(encoding="utf-8", errors="replace")
+        facts.update((key.strip(), value.strip()) for key, _, value in map(_pair, text.splitlines()))
+        keys = ("Cpus", "Memory", "GPUs")
+    else:
+        keys = ("SLURM_CPUS_ON_NODE", "SLURM_MEM_PER_NODE", "SLURM_GPUS_ON_NODE")
+    names = (("granted_cpus", 1), ("granted_memory", 2**20), ("granted_gpus", 1))
+    known = [(name, unit, facts.get(key, "")) for (name, unit), key in zip(names, keys)]
+    return {name: unit * int(value) for name, unit, value in known if value.isdigit()}
+
+
+def _pair(line: str) -> tuple[str, str, str]:
+    return line.partition("=")
 
 
 def soft_limit(kind: int) -> int | None:

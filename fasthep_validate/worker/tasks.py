@@ -36,6 +36,13 @@ def describe() -> Facts:
     return {"hostname": socket.gethostname(), "pid": os.getpid(), "prefix": sys.prefix, "time": time.time()}
 
 
+def address(_: int) -> str:
+    """The address of the Dask worker that runs this as a task."""
+    from distributed import get_worker
+
+    return str(get_worker().address)
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed distributions of :data:`STACK`."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from checks import test_logs, test_modifiers, test_resources, test_worker_start
+from fasthep_validate.models.evidence import Placement
 from fasthep_validate.models.execution import Modifier
-from fasthep_validate.testing import broken, changed, compute, good_run, good_site, good_worker
+from fasthep_validate.testing import broken, changed, compute, good_run, good_site, good_submit, good_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,17 @@ CASES = [
         "fail",
         "Dask may use 3.00 GB",
     ),
-    (test_resources.test_labels, "dask.resources", {"GPU": 1.0}, "fail", "labels GPU=1, none asked for"),
+    (test_resources.test_granted, "probe.limits.granted_cpus", 0, "fail", "0 cores, 1 asked for"),
+    (test_resources.test_granted, "probe.limits.granted_memory", GB, "fail", "953 MiB of memory, 1907 asked"),
+    (test_resources.test_granted, "probe.limits.granted_memory", None, "pass", ""),
+    (test_resources.test_granted, "probe.limits.granted_gpus", 1, "warn", "1 GPUs given, 0 asked for"),
+    (
+        test_resources.test_labels,
+        "dask.resources",
+        {"GPU": 1.0},
+        "fail",
+        "labels GPU=1, resource.default=1 asked for",
+    ),
     (
         test_resources.test_scratch_size,
         "probe.scratch.free",
@@ -190,6 +201,36 @@ def test_gpus(tmp_path: Path, offered: dict[str, float], outcome: str) -> None:
     resources = changed(good_site().execution.pools[0].resources, "gpus", 1)
     evidence = changed(good_worker(), "dask.resources", offered)
     assert of_pool(tmp_path, test_resources.test_gpus, evidence, resources=resources).outcome == outcome
+
+
+def test_gpu_of_which_the_batch_system_says_nothing(tmp_path: Path) -> None:
+    resources = changed(good_site().execution.pools[0].resources, "gpus", 1)
+    result = of_pool(tmp_path, test_resources.test_granted, good_worker(), resources=resources)
+    assert (result.outcome, result.message) == ("fail", "0 GPUs, 1 asked for")
+
+
+def test_batch_system_that_says_nothing(tmp_path: Path) -> None:
+    limits = good_worker().probe.limits.model_copy(update={"granted_cpus": None, "granted_memory": None})  # type: ignore[union-attr]
+    result = found(tmp_path, test_resources.test_granted, changed(good_worker(), "probe.limits", limits))
+    assert result.outcome == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("seen", "message"),
+    [
+        ({"ran_on": ("default-0", "default-1")}, ""),
+        ({"ran_on": ("default-0", "gpu-0")}, "resource.default: ran on gpu-0"),
+        ({"error": "no answer within 30 s"}, "resource.default: no answer within 30 s"),
+        ({"ran_on": ("default-0",)}, "resource.default: 1 of 2 tasks ran"),
+    ],
+)
+def test_where_tasks_land(tmp_path: Path, seen: dict[str, object], message: str) -> None:
+    placement = Placement.model_validate(
+        {"label": "resource.default", "offered_by": ("default-0", "default-1"), "asked": 2, **seen}
+    )
+    run = good_run(tmp_path, submit=changed(good_submit(), "placements", (placement,)))
+    result = compute(test_resources.test_tasks_land_where_they_ask, run)
+    assert (result.outcome, result.message) == ("fail" if message else "pass", message)
 
 
 def test_no_modifiers_in_the_profile(tmp_path: Path) -> None:

@@ -8,6 +8,24 @@ from fasthep_validate.worker import probe_node
 from fasthep_validate.worker.probe_config import Config
 from tests.trees import tree
 
+# ---- what the batch system gave -------------------------------------------------------------------
+
+
+def test_what_slurm_gave() -> None:
+    """Variables of a step on the testbed."""
+    step = {"SLURM_CPUS_ON_NODE": "2", "SLURM_MEM_PER_NODE": "300", "SLURM_GPUS_ON_NODE": "1"}
+    assert probe_node.granted(step) == {"granted_cpus": 2, "granted_memory": 300 * 2**20, "granted_gpus": 1}
+    assert probe_node.granted({}) == {}
+
+
+def test_what_htcondor_gave(tmp_path: Path) -> None:
+    """Lines of the slot's ClassAd on the testbed."""
+    machine = tmp_path / ".machine.ad"
+    machine.write_text('AssignedGPUs = "GPU-a0223334"\nCpus = 1\nGPUs = 1\nMemory = 384\nTotalGPUs = 1\n')
+    given = probe_node.granted({"_CONDOR_MACHINE_AD": str(machine), "SLURM_CPUS_ON_NODE": "8"})
+    assert given == {"granted_cpus": 1, "granted_memory": 384 * 2**20, "granted_gpus": 1}
+
+
 # ---- limits and mounts ----------------------------------------------------------------------------
 
 

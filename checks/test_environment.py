@@ -30,9 +30,7 @@ def test_archive_intact(worker: Worker) -> None:
         worker.needs("transferred")
     assert event, "the worker never said that the archive had arrived"
     what = f"{event.code or event.state} {event.detail}".strip()
-    assert event.state == "end", (
-        f"the archive was not accepted: {what}; packed: sha256 {worker.run.pack.sha256}"
-    )
+    assert event.state == "end", f"the archive was not accepted: {what}; packed: {digests(worker.run)}"
 
 
 def test_extracted_completely(worker: Worker) -> None:
@@ -166,6 +164,12 @@ def differences(sides: Mapping[str, Mapping[str, str]]) -> list[str]:
         for name, row in rows
         if len(set(row.values())) > 1
     ]
+
+
+def digests(run: Run) -> str:
+    """Digests of all that was packed."""
+    layers = (run.pack.base, run.pack.code and run.pack.code.archive)
+    return ", ".join(f"sha256 {layer.sha256}" for layer in layers if layer)
 
 
 def listed(items: Iterable[str]) -> str:

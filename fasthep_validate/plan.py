@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.store import RunFolder
 
-ARCHIVE = "env.tar.gz"
+ARCHIVE, CODE = "env.tar.gz", "code.tar.gz"
 SCRIPT = "bootstrap.sh"
 PROBE = (
     "probe.py", "probe_code.py", "probe_config.py", "probe_credentials.py", "probe_node.py",
@@ -114,22 +114,28 @@ class Plan:
     def _transfer(self, home: Path, names: Sequence[str]) -> dict[str, str]:
         files = {str(bundled.worker_file(name)): name for name in SHIPPED}
         files |= {str(home / name): name for name in names}
-        if self.packed.archive and self.execution.staging == "transfer":
-            files[self.packed.archive] = ARCHIVE
+        if self.packed.base and self.execution.staging == "transfer":
+            files[self.packed.base.path] = ARCHIVE
+        if self.packed.code:
+            files[self.packed.code.archive.path] = CODE
         return files | {str(path): name for path, name in self.secrets.items()}
 
     def _params(self, pool: Pool, worker: str, scheduler: Endpoint) -> str:
         """``key=value`` lines for ``bootstrap.sh``; values are taken literally."""
         packed, manifest = self.packed, self.packed.manifest
-        shipped = packed.archive is not None
+        base, code = packed.base, packed.code
+        shipped = base is not None
         # Staged on a shared filesystem, the archive is read where it lies.
-        archive = ARCHIVE if self.execution.staging == "transfer" else packed.archive
+        archive = base.path if base and self.execution.staging == "shared" else ARCHIVE
         values = {
             "worker": worker,
             "archive": archive if shipped else "",
-            "sha256": packed.sha256,
-            "archive_size": packed.archive_size,
+            "sha256": base.sha256 if base else "",
+            "archive_size": base.size if base else 0,
             "tree_size": manifest.size,
+            "code": CODE if code else "",
+            "code_sha256": code.archive.sha256 if code else "",
+            "code_size": code.archive.size if code else 0,
             "root": "env" if shipped else packed.submit_prefix,
             "python": manifest.python if shipped else packed.submit_python,
             "base_python": manifest.base_python if shipped else packed.submit_python,
@@ -144,7 +150,8 @@ class Plan:
     def _probe(self, scheduler: Endpoint) -> dict[str, object]:
         manifest = self.packed.manifest
         return {
-            "root": "env" if self.packed.archive else self.packed.submit_prefix,
+            "root": "env" if self.packed.base else self.packed.submit_prefix,
+            "code": "code" if self.packed.code else "",
             "relocations": [relocation.old for relocation in manifest.relocations],
             "text_files": manifest.text_files,
             "required_imports": self.execution.environment.required_imports,

@@ -89,7 +89,13 @@ def _environment(written: block.Execution, required: Sequence[str]) -> execution
     if written.environment is None:
         return execution.EnvironmentSpec(required_imports=imports)
     environment = written.environment
-    return execution.EnvironmentSpec(type=environment.type, prefix=environment.path, required_imports=imports)
+    return execution.EnvironmentSpec(
+        type=environment.type,
+        prefix=environment.path,
+        code=environment.code,
+        code_limit=environment.code_limit,
+        required_imports=imports,
+    )
 
 
 def _staging(written: block.Execution) -> execution.StagingMode:

@@ -44,7 +44,7 @@ from fasthep_validate.models.execution import (
     SchedulerSpec,
 )
 from fasthep_validate.models.job import JobStatus
-from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest, Relocation
+from fasthep_validate.models.packed import Archive, GlibcFloor, PackedEnv, PackManifest, Relocation
 from fasthep_validate.models.probe import (
     HostInfo,
     ImportResult,
@@ -192,9 +192,7 @@ def good_pack() -> PackedEnv:
     )
     return PackedEnv(
         manifest=manifest,
-        archive="/home/user/.cache/env.tar.gz",
-        sha256="1" * 64,
-        archive_size=100_000_000,
+        base=Archive(path="/home/user/.cache/env.tar.gz", sha256="1" * 64, size=100_000_000),
         submit_python="/home/user/venv/bin/python",
         submit_prefix="/home/user/venv",
         cached=False,

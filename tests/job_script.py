@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from fasthep_validate.bundled import worker_file
 from fasthep_validate.models.event import Event
+from tests.trees import tree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SCRIPT = worker_file("bootstrap.sh")
@@ -62,16 +64,27 @@ class Job:
 
     def archive(self, python: str = PYTHON) -> Path:
         """Pack an environment of one program and write down what was packed."""
-        tree = self.directory.with_name("tree")
-        (tree / "bin").mkdir(parents=True, exist_ok=True)
-        (tree / "bin" / "python").write_text(python)
-        (tree / "bin" / "python").chmod(0o755)
+        folder = self.directory.with_name("tree")
+        (folder / "bin").mkdir(parents=True, exist_ok=True)
+        (folder / "bin" / "python").write_text(python)
+        (folder / "bin" / "python").chmod(0o755)
         archive = self.directory / "env.tar.gz"
         with tarfile.open(archive, "w:gz") as packed:
-            packed.add(tree, ".")
+            packed.add(folder, ".")
         data = archive.read_bytes()
         self.params.update(sha256=hashlib.sha256(data).hexdigest(), archive_size=str(len(data)))
         return archive
+
+    def code(self, texts: Mapping[str, str]) -> None:
+        """Pack a code layer and write down what was packed."""
+        layer = tree(self.directory.with_name("layer"), {name: text.encode() for name, text in texts.items()})
+        archive = self.directory / "code.tar.gz"
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(layer, ".")
+        data = archive.read_bytes()
+        self.params.update(
+            code=archive.name, code_sha256=hashlib.sha256(data).hexdigest(), code_size=str(len(data))
+        )
 
 
 @dataclass

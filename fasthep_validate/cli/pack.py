@@ -26,11 +26,12 @@ def pack(site: Site = "local", settings: Settings = None, as_json: AsJson = Fals
     if as_json:
         typer.echo(packed.to_json(), nl=False)
         return
-    glibc = packed.manifest.glibc
+    glibc, base, code = packed.manifest.glibc, packed.base, packed.code
     rows = [
-        ("archive", packed.archive or "none: used in place"),
-        ("size", f"{packed.archive_size / 1e6:.0f} MB, {packed.manifest.files} files"),
-        ("sha256", packed.sha256 or "-"),
+        ("archive", base.path if base else "none: used in place"),
+        ("size", f"{base.size / 1e6:.0f} MB, {packed.manifest.files} files" if base else "-"),
+        ("sha256", base.sha256 if base else "-"),
+        ("code", f"{code.archive.size / 1e3:.0f} kB, {code.files} files" if code else "none"),
         ("python", packed.manifest.python_version),
         ("needs glibc", f"{glibc.version} (for {glibc.needed_by})" if glibc else "no"),
         ("from cache", "yes" if packed.cached else "no"),

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from fasthep_validate.models.execution import EnvironmentType, StagingMode, Strategy
+from fasthep_validate.models.execution import CODE_LIMIT, EnvironmentType, StagingMode, Strategy
 from fasthep_validate.models.pool_config import NO_BATCH, OTHERS, SPELLED, Config, PoolConfig
 from fasthep_validate.models.written import (
     Count,
@@ -138,6 +138,10 @@ class Environment(Written):
     """What is packed: ``current``, or the absolute path of an environment."""
     prefix: Text | None = None
     """What is shared: ``current``, or the absolute path of an environment that workers can read."""
+    code: tuple[Text, ...] = ()
+    """Folders and files beside the profile that workers can import; what git ignores is left out."""
+    code_limit: Memory = CODE_LIMIT
+    """Most that editable installs and ``code`` may have together, such as ``500 MB``."""
 
     @property
     def path(self) -> str:

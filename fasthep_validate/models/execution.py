@@ -14,6 +14,7 @@ from fasthep_validate.models.written import Duration, PositiveDuration, Written
 Strategy = Literal["local", "htcondor", "slurm"]
 EnvironmentType = Literal["packed-venv", "packed-pixi", "shared-prefix"]
 StagingMode = Literal["transfer", "shared"]
+CODE_LIMIT = 100_000_000  # bytes
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -62,11 +63,15 @@ class EnvironmentSpec(Model):
         type: ``packed-venv``, ``packed-pixi`` or ``shared-prefix``.
         prefix: absolute path of the environment on the submit host, or ``current`` for the one that
             runs the command (an active Pixi or conda prefix goes first).
+        code: absolute paths of folders and files that travel beside it.
+        code_limit: bytes that the code layer may have.
         required_imports: modules that must be importable on every worker.
     """
 
     type: EnvironmentType = "packed-venv"
     prefix: str = "current"
+    code: tuple[str, ...] = ()
+    code_limit: int = CODE_LIMIT
     required_imports: tuple[str, ...] = ("dask", "distributed")
 
 

@@ -1,6 +1,8 @@
-"""A packed environment: the archive, what is in it and what it needs of a worker node."""
+"""A packed environment: its archives, what is in them and what they need of a worker node."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from fasthep_validate.models.base import Model
 
@@ -30,7 +32,7 @@ class GlibcFloor(Model):
 
 
 class PackManifest(Model):
-    """What the archive holds; travels inside the archive as ``.fasthep/manifest.json``.
+    """What the base holds; travels inside its archive as ``.fasthep/manifest.json``.
 
     Attributes:
         format: version of this layout.
@@ -78,26 +80,84 @@ class PackManifest(Model):
     size: int
 
 
+class Archive(Model):
+    """A file that holds a tree.
+
+    Attributes:
+        path: absolute path on the submit host.
+        sha256: hexadecimal digest.
+        size: in bytes.
+        format: how it is written, such as ``tar.gz``.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    format: str = "tar.gz"
+
+
+class GitState(Model):
+    """Where a checkout stands.
+
+    Attributes:
+        commit: hexadecimal id; empty before the first commit.
+        changed: number of files that differ from it, untracked ones included.
+    """
+
+    commit: str
+    changed: int
+
+
+class CodeSource(Model):
+    """A place that the code layer was made from.
+
+    Attributes:
+        kind: ``editable``: an editable install; ``local``: installed from a local folder;
+            ``path``: an entry of ``environment.code``.
+        name: of the distribution, or of the file or folder.
+        path: on the submit host.
+        git: state of the checkout that it is in; ``None`` outside one.
+    """
+
+    kind: Literal["editable", "local", "path"]
+    name: str
+    path: str
+    git: GitState | None = None
+
+
+class CodeLayer(Model):
+    """What changes often, beside the base: editable and local installs, and ``environment.code``.
+
+    Attributes:
+        archive: the layer; always goes with the job.
+        sources: what it was made from.
+        files: number of regular files and symbolic links in the archive.
+        size: sum of their sizes in bytes.
+    """
+
+    archive: Archive
+    sources: tuple[CodeSource, ...]
+    files: int
+    size: int
+
+
 class PackedEnv(Model):
     """An environment that workers can use; stored as ``pack.json``.
 
     Attributes:
-        manifest: what it holds.
-        archive: absolute path of the ``.tar.gz`` on the submit host; ``None`` when nothing is
-            transferred (``shared-prefix``).
-        sha256: hexadecimal digest of the archive; empty when there is none.
-        archive_size: in bytes; 0 when there is none.
+        manifest: what the base holds.
+        base: the environment; ``None`` when it is used in place (``shared-prefix``).
+        code: the small layer above it; ``None`` when there is nothing in it.
         submit_python: interpreter of the same environment on the submit host.
         submit_prefix: its prefix on the submit host.
-        cached: whether the archive was found in the cache.
+        cached: whether the base was found in the cache.
         seconds: time that packing took, or the look-up.
         notes: what a user should know, such as a corrupted cache entry that was replaced.
     """
 
     manifest: PackManifest
-    archive: str | None
-    sha256: str
-    archive_size: int
+    base: Archive | None
+    code: CodeLayer | None = None
     submit_python: str
     submit_prefix: str
     cached: bool

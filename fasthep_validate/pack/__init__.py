@@ -6,25 +6,28 @@ import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from fasthep_validate.pack import conda, shared, venv
+from fasthep_validate.bundled import worker_file
+from fasthep_validate.pack import code, code_archive, conda, shared, venv
 from fasthep_validate.pack.build import Job, build_pack
 from fasthep_validate.pack.cache import Cache, Damaged
 from fasthep_validate.pack.interpreter import examine, is_conda, require_modules, resolve_prefix
 from fasthep_validate.pack.key import content_key
-from fasthep_validate.pack.layout import Layout, with_editables
-from fasthep_validate.pack.tree import collect
+from fasthep_validate.pack.tree import Entry, collect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fasthep_validate.models.execution import EnvironmentSpec
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.pack.interpreter import Interpreter
+    from fasthep_validate.pack.layout import Layout
 
 __all__ = ["PACKERS", "Packer", "pack", "resolve_prefix"]
 
 OF_WORKER = ("dask", "distributed")
+# What puts the code layer on the path: file of the worker's side -> its name among the packages.
+HOOK = {"layer.py": "_fasthep_validate_layer.py", "layer.pth": "_fasthep_validate_layer.pth"}
 
 
 def quiet(line: str) -> None:
@@ -60,16 +63,33 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     """
     started = time.monotonic()
     prefix = resolve_prefix(spec.prefix)
-    python = examine(prefix, tuple(dict.fromkeys((*OF_WORKER, *spec.required_imports))))
-    if spec.type == "shared-prefix":
-        require_modules(python)
-        return shared.describe(prefix, python)
+    python = examine(prefix, _needed(spec))
+    shares = spec.type == "shared-prefix"
     kind = "packed-pixi" if is_conda(prefix) else spec.type
-    layout = PACKERS[kind](prefix, python)
+    layout = None if shares else PACKERS[kind](prefix, python)
     require_modules(python)
-    packed = _cached(with_editables(layout), spec, Cache(cache), say)
+    layer = code.lay_out(spec, layout)
+    if layout:
+        packed = _cached(layout, layer.moved if layer else set(), Cache(cache), say)
+    else:
+        packed = shared.describe(prefix, python)
+    stored = code_archive.store(layer, cache) if layer else None
     notes = (*packed.notes, *_advice())
-    return packed.model_copy(update={"seconds": time.monotonic() - started, "notes": notes})
+    return packed.model_copy(update={"code": stored, "seconds": time.monotonic() - started, "notes": notes})
+
+
+def _needed(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """Modules that the environment must have; those of ``environment.code`` come beside it."""
+    beside = code.modules(spec.code)
+    imports = (name for name in spec.required_imports if name.partition(".")[0] not in beside)
+    return tuple(dict.fromkeys((*OF_WORKER, *imports)))
+
+
+def _hook(site_packages: str) -> Iterator[Entry]:
+    for source, name in HOOK.items():
+        file = worker_file(source)
+        status = file.stat()
+        yield Entry(f"{site_packages}/{name}", str(file), status.st_size, status.st_mtime_ns)
 
 
 def _advice() -> tuple[str, ...]:
@@ -77,9 +97,13 @@ def _advice() -> tuple[str, ...]:
     return (f"PYTHONPATH is set here ({path}), and what it names does not travel",) if path else ()
 
 
-def _cached(layout: Layout, spec: EnvironmentSpec, cache: Cache, say: Callable[[str], None]) -> PackedEnv:
+def _cached(layout: Layout, elsewhere: set[str], cache: Cache, say: Callable[[str], None]) -> PackedEnv:
+    """The base, packed or found; ``elsewhere`` are files that travel in the code layer."""
     tree = collect(layout.parts, layout.relocations, layout.links)
-    key = content_key(tree, layout, spec)
+    for name in elsewhere:
+        tree.entries.pop(name, None)
+    tree.entries.update((entry.name, entry) for entry in _hook(layout.site_packages[0]))
+    key = content_key(tree, layout)
     notes: tuple[str, ...] = ()
     with cache.lock(key, say):
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fasthep_validate import process
 from fasthep_validate.errors import PackError
+from fasthep_validate.models import packed
 from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest
 from fasthep_validate.pack import bytecode, libraries
 from fasthep_validate.pack.archive import Archive
@@ -83,9 +84,7 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     say(f"packed {archive.size / 1e6:.0f} MB")
     return PackedEnv(
         manifest=manifest,
-        archive=str(archive.path),
-        sha256=archive.sha256,
-        archive_size=archive.size,
+        base=packed.Archive(path=str(archive.path), sha256=archive.sha256, size=archive.size),
         submit_python=job.layout.interpreter.executable,
         submit_prefix=job.layout.interpreter.prefix,
         cached=False,

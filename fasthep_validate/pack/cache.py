@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from fasthep_validate.models.packed import Archive
+
 ARCHIVE, RECORD = "env.tar.gz", "pack.json"
 KEPT = 5
 
@@ -69,15 +71,19 @@ class Cache:
             return None
         try:
             packed = PackedEnv.model_validate_json((place / RECORD).read_bytes())
-            whole = _sha256(place / ARCHIVE) == packed.sha256 and packed.manifest.key == key
+            whole = (
+                packed.base is not None
+                and _is_whole(place / ARCHIVE, packed.base)
+                and packed.manifest.key == key
+            )
         except (OSError, ValidationError):
             whole = False
         if not whole:
             shutil.rmtree(place)
             raise Damaged(place)
-        _hold(place)
+        hold(place / RECORD)
         os.utime(place)
-        return packed.model_copy(update={"archive": str(place / ARCHIVE)})
+        return _at(place, packed)
 
     @contextmanager
     def workplace(self, key: str) -> Iterator[Path]:
@@ -93,13 +99,13 @@ class Cache:
     def store(self, work: Path, packed: PackedEnv) -> PackedEnv:
         """Put a finished archive, ``env.tar.gz`` in the workplace, into the cache."""
         place = self.folder / packed.manifest.key
-        final = packed.model_copy(update={"archive": str(place / ARCHIVE)})
+        final = _at(place, packed)
         ready = work / "ready"
         ready.mkdir()
         (work / ARCHIVE).rename(ready / ARCHIVE)
         (ready / RECORD).write_text(final.to_json(), encoding="utf-8")
         ready.rename(place)
-        _hold(place)
+        hold(place / RECORD)
         self._prune(place)
         return final
 
@@ -109,7 +115,7 @@ class Cache:
     def _prune(self, new: Path) -> None:
         """Remove all but the newest packs, those in use aside, and what killed runs have left."""
         packs = sorted(self.folder.glob(f"*/{RECORD}"), key=lambda file: file.parent.stat().st_mtime)
-        old = [file.parent for file in packs[:-KEPT] if file.parent != new and not _in_use(file.parent)]
+        old = [file.parent for file in packs[:-KEPT] if file.parent != new and not in_use(file)]
         for place in (*old, *self.folder.glob("*.partial")):
             lock = FileLock(self._locks / f"{place.name.partition('.')[0]}.lock")
             try:
@@ -143,18 +149,25 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def _at(place: Path, packed: PackedEnv) -> PackedEnv:
+    """The pack with its archive in this folder."""
+    base = packed.base and packed.base.model_copy(update={"path": str(place / ARCHIVE)})
+    return packed.model_copy(update={"base": base})
+
+
+def _is_whole(path: Path, archive: Archive) -> bool:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest() == archive.sha256
 
 
-def _hold(place: Path) -> None:
-    """Share a lock on a pack until this process ends; the descriptor is meant to stay open."""
-    fcntl.flock(os.open(place / RECORD, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH | fcntl.LOCK_NB)
+def hold(file: Path) -> None:
+    """Share a lock on a file until this process ends; the descriptor is meant to stay open."""
+    fcntl.flock(os.open(file, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def _in_use(place: Path) -> bool:
-    handle = os.open(place / RECORD, os.O_RDONLY | os.O_CLOEXEC)
+def in_use(file: Path) -> bool:
+    """Whether another process holds a file."""
+    handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

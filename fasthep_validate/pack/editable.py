@@ -8,23 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fasthep_validate import process
 from fasthep_validate.errors import PackError
 from fasthep_validate.models.packed import Relocation
-from fasthep_validate.pack.tree import Part
+from fasthep_validate.pack import git
+from fasthep_validate.pack.tree import Part, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-# Where the folder is not a git checkout; environments below it are found by their own marks.
-SKIP = {
-    ".*": "hidden: history, caches, environments",
-    "*/.*": "hidden: history, caches, environments",
-    "*/node_modules": "not Python",
-    "node_modules": "not Python",
-    "*__pycache__/*.pyc": "compiled again",
-}
-GIT_TIME = 60.0  # seconds
+COMMENTS = ("#", "import ", "import\t")  # lines of a .pth file that name no directory
+# Modules that find a package somewhere else: of setuptools, scikit-build-core, hatchling, pdm, meson-python.
+FINDERS = "_*editable*.py"
+OF_SETUPTOOLS = "__editable__"
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,7 @@ def find(site_packages: Iterable[str], inside: Iterable[str]) -> list[Editable]:
     Raises:
         PackError: one is gone.
     """
-    roots = tuple(inside)
-    found: dict[str, Editable] = {}
-    for item in _named(site_packages):
-        if not _below(item.path, roots):
-            found.setdefault(item.path, item)
+    found = {item.path: item for item in reversed(outside(site_packages, inside))}
     for item in found.values():
         if not posixpath.isdir(item.path) and not posixpath.isfile(item.path + ".py"):
             raise PackError(
@@ -62,7 +53,7 @@ def find(site_packages: Iterable[str], inside: Iterable[str]) -> list[Editable]:
                 "Install that package again, or uninstall it."
             )
     paths = sorted(found)
-    return [found[path] for path in paths if not _below(path, [other for other in paths if other != path])]
+    return [found[path] for path in paths if not below(path, [other for other in paths if other != path])]
 
 
 def part(item: Editable, target: str) -> tuple[Part, Relocation]:
@@ -70,65 +61,127 @@ def part(item: Editable, target: str) -> tuple[Part, Relocation]:
     if not posixpath.isdir(item.path):
         folder, name = posixpath.split(item.path)
         return Part(folder, target, only=(f"{name}.py",)), Relocation(old=item.path, new=f"{target}/{name}")
-    tracked = _git_files(item.path)
-    only = None if tracked is None else tuple(sorted(tracked))
-    return Part(item.path, target, {} if only is not None else _skip(item.path), only), Relocation(
-        old=item.path, new=target
-    )
+    return folder_part(item.path, target, built=True), Relocation(old=item.path, new=target)
+
+
+def folder_part(path: str, target: str, *, built: bool) -> Part:
+    """What ships of a folder of code: what git does not ignore, or all but hidden files and environments."""
+    tracked = git.files(path, built=built)
+    return Part(path, target, git.skip(path)) if tracked is None else Part(path, target, {}, _sorted(tracked))
+
+
+def below(path: str, roots: Iterable[str]) -> bool:
+    """Whether a path is one of the roots or lies in one."""
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
+def outside(site_packages: Iterable[str], inside: Iterable[str]) -> list[Editable]:
+    """All that is named outside the environment, as often as it is named."""
+    roots = tuple(inside)
+    return [item for item in _named(site_packages) if not below(item.path, roots)]
 
 
 def _named(site_packages: Iterable[str]) -> Iterator[Editable]:
     for folder in map(Path, site_packages):
         for file in sorted(folder.glob("*.pth")):
-            lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-            paths = (line.strip() for line in lines if not line.startswith(("import ", "import\t", "#")))
-            yield from (Editable(posixpath.normpath(folder / path), file) for path in paths if path)
-        for file in sorted(folder.glob("__editable__*.py")):
-            yield from (Editable(posixpath.normpath(path), file) for path in _mapping(file))
+            yield from (Editable(path, file) for path in pth_paths(file))
+        for file in sorted(folder.glob(FINDERS)):
+            yield from (Editable(path, file) for path in _finder_paths(file))
 
 
-def _mapping(finder: Path) -> Iterator[str]:
-    """Directories and modules in the finder that setuptools writes for an editable install."""
-    tree = ast.parse(finder.read_bytes())
-    for node in tree.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and isinstance(node, ast.AnnAssign) and node.value is not None:
-            if target.id == "MAPPING":
-                yield from ast.literal_eval(node.value).values()
-            elif target.id == "NAMESPACES":
-                yield from (path for paths in ast.literal_eval(node.value).values() for path in paths)
+# ---- .pth files -----------------------------------------------------------------------------------
 
 
-def _below(path: str, roots: Iterable[str]) -> bool:
-    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+def pth_paths(file: Path) -> list[str]:
+    """Directories that a ``.pth`` file puts on the path, whether they exist or not."""
+    lines = (line.strip() for line in pth_lines(file) if not line.startswith(COMMENTS))
+    return [posixpath.normpath(file.parent / line) for line in lines if line]
 
 
-def _git_files(folder: str) -> set[str] | None:
-    """What git does not ignore, and what it ignores but Python imports; ``None`` outside a checkout.
+def pth_lines(file: Path) -> list[str]:
+    """The lines of a ``.pth`` file."""
+    return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
 
-    Generated ``_version.py`` files and extension modules built in place are ignored by git as a rule.
+
+def moved_pth(file: Path, relocations: Sequence[Relocation], home: str, prefix: str) -> str:
+    """A ``.pth`` file for another directory.
+
+    Args:
+        file: it.
+        relocations: where the directories that it names are in the layer.
+        home: its new directory in the layer.
+        prefix: ``sys.prefix``; directories below it are named from there.
     """
-    kept = _git(folder, "-co")
-    ignored = _git(folder, "-oi", "--directory")
-    if not kept or ignored is None:
-        return None
-    files = {path for path in kept if not posixpath.isdir(posixpath.join(folder, path))}
-    folders = {posixpath.dirname(path) for path in files}
-    built = (path for path in ignored if path.endswith((".py", ".so")))
-    return files | {path for path in built if posixpath.dirname(path) in folders}
+    return "".join(f"{_moved_line(line, file, relocations, home, prefix)}\n" for line in pth_lines(file))
 
 
-def _git(folder: str, *options: str) -> list[str] | None:
-    words = ["git", "-C", folder, "ls-files", "-z", "--exclude-standard", *options]
-    done = process.run(words, timeout=GIT_TIME)
-    return [path for path in done.stdout.split("\0") if path] if done.ok else None
+def _moved_line(line: str, file: Path, relocations: Sequence[Relocation], home: str, prefix: str) -> str:
+    if line.startswith(COMMENTS) or not line.strip():
+        return line
+    path = posixpath.normpath(file.parent / line.strip())
+    new = locate(path, relocations)
+    if new is not None:
+        return posixpath.relpath(new, home)
+    if below(path, [prefix]):
+        tail = posixpath.relpath(path, prefix)
+        return f"import os, sys; sys.path.append(os.path.join(sys.prefix, {tail!r}))"
+    return f"# {line}"
 
 
-def _skip(folder: str) -> dict[str, str]:
-    marks = ("pyvenv.cfg", "conda-meta")
-    found = (
-        mark
-        for name in marks
-        for mark in (*Path(folder).glob(f"*/{name}"), *Path(folder).glob(f"*/*/{name}"))
-    )
-    return {**SKIP, **{posixpath.relpath(mark.parent, folder): "an environment" for mark in found}}
+# ---- finders --------------------------------------------------------------------------------------
+
+
+def _finder_paths(finder: Path) -> Iterator[str]:
+    """Directories, and modules without ``.py``, that a finder names."""
+    for path in _strings(_parsed(finder)):
+        if posixpath.isdir(path) or posixpath.isfile(f"{path}.py"):
+            yield path
+        elif posixpath.isfile(path) and path.endswith(".py"):
+            folder = posixpath.dirname(path)
+            yield folder if posixpath.isfile(f"{folder}/__init__.py") else path.removesuffix(".py")
+        elif finder.name.startswith(OF_SETUPTOOLS):
+            yield path  # which is gone
+
+
+def moved_finder(finder: Path, relocations: Sequence[Relocation], variable: str) -> str:
+    """A finder with its paths below the directory that an environment variable names."""
+    new = _Mover(relocations, variable).visit(_parsed(finder))
+    return ast.unparse(ast.fix_missing_locations(new)) + "\n"
+
+
+class _Mover(ast.NodeTransformer):
+    """Puts ``environ[variable] + '/new/path'`` where old paths are."""
+
+    def __init__(self, relocations: Sequence[Relocation], variable: str) -> None:
+        self.relocations, self.variable = relocations, variable
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.JoinedStr:
+        """Leave f-strings alone: their parts have to stay constants."""
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """Replace a path."""
+        new = locate(node.value, self.relocations) if isinstance(node.value, str) else None
+        if new is None:
+            return node
+        root = ast.parse(f"__import__('os').environ[{self.variable!r}]", mode="eval").body
+        return ast.BinOp(root, ast.Add(), ast.Constant(f"/{new}"))
+
+
+def _parsed(finder: Path) -> ast.Module:
+    try:
+        return ast.parse(finder.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise PackError(f"{finder}: is not valid Python ({error}). Install that package again.") from None
+
+
+def _strings(tree: ast.Module) -> Iterator[str]:
+    """Absolute paths among the constants."""
+    for node in ast.walk(tree):
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, str) and posixpath.isabs(value) and value.strip("/") and "\n" not in value:
+            yield posixpath.normpath(value)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fasthep_validate.models.execution import EnvironmentSpec
     from fasthep_validate.pack.layout import Layout
-    from fasthep_validate.pack.tree import Tree
+    from fasthep_validate.pack.tree import Entry, Tree
 
-FORMAT = "1"
+FORMAT = "2"
+SCRIPT = 4096  # bytes; entry points are smaller
 LOADER_CACHE = Path("/etc/ld.so.cache")  # written anew whenever a library of the system changes
 
 
-def content_key(tree: Tree, layout: Layout, spec: EnvironmentSpec) -> str:
+def content_key(tree: Tree, layout: Layout) -> str:
     """Digest of names, sizes, times and modes of all that ships (compiled modules aside) and of the records.
 
     About 0.1 s for 20,000 files.
@@ -24,8 +25,8 @@ def content_key(tree: Tree, layout: Layout, spec: EnvironmentSpec) -> str:
     digest = hashlib.sha256()
     for part in (
         FORMAT,
-        spec.model_dump_json(),
-        layout.interpreter.model_dump_json(),
+        layout.type,
+        layout.interpreter.model_dump_json(exclude={"absent"}),
         _system(),
         *_lines(tree),
     ):
@@ -38,7 +39,18 @@ def content_key(tree: Tree, layout: Layout, spec: EnvironmentSpec) -> str:
 
 def _lines(tree: Tree) -> list[str]:
     found = (entry for name, entry in tree.entries.items() if not name.endswith(".pyc"))
-    return sorted(f"{e.name}\n{e.size} {e.mtime_ns} {e.executable}\n{e.link}\n{e.source}" for e in found)
+    return sorted(f"{e.name}\n{_stamp(e)} {e.executable}\n{e.link}\n{e.source}" for e in found)
+
+
+def _stamp(entry: Entry) -> str:
+    """Scripts by their contents: an editable install that is made again writes the same ones."""
+    if (
+        0 < entry.size <= SCRIPT
+        and not entry.link
+        and posixpath.basename(posixpath.dirname(entry.name)) == "bin"
+    ):
+        return hashlib.sha256(_contents(entry.source)).hexdigest()
+    return f"{entry.size} {entry.mtime_ns}"
 
 
 def _system() -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fasthep_validate.models.packed import Relocation
-from fasthep_validate.pack import editable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,15 +94,3 @@ def longest_first(relocations: Iterable[Relocation]) -> tuple[Relocation, ...]:
     for item in relocations:
         by_path.setdefault(item.old, item)
     return tuple(sorted(by_path.values(), key=lambda item: (-len(item.old), item.old)))
-
-
-def with_editables(layout: Layout) -> Layout:
-    """A layout with its editable installs as ``editable/0``, ``editable/1``, ..."""
-    inside = [item.old for item in layout.relocations]
-    found = editable.find(layout.interpreter.site_packages, inside)
-    pairs = [editable.part(item, f"editable/{number}") for number, item in enumerate(found)]
-    return replace(
-        layout,
-        parts=(*layout.parts, *(part for part, _ in pairs)),
-        relocations=longest_first([*layout.relocations, *(relocation for _, relocation in pairs)]),
-    )

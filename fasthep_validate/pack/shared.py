@@ -31,9 +31,7 @@ def describe(prefix: Path, python: Interpreter) -> PackedEnv:
     )
     return PackedEnv(
         manifest=manifest,
-        archive=None,
-        sha256="",
-        archive_size=0,
+        base=None,
         submit_python=python.executable,
         submit_prefix=str(prefix),
         cached=False,

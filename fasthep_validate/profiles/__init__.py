@@ -86,7 +86,7 @@ def load_site(
     document = _assembled(path, ())
     if over and isinstance(document.value, dict):
         document = over.over(_without(document, over.value["execution"]))
-    document = _overridden(document, overrides or Overrides())
+    document = _with_code(_overridden(document, overrides or Overrides()), Path())
     registered = builtin or {}
     site = read(Site, document, context=frozenset(registered))
     return SiteProfile(
@@ -183,7 +183,7 @@ def _known_sites(text: str) -> str:
 
 def _assembled(path: Path, used: tuple[Path, ...]) -> Document:
     """The file, laid over the profiles that it extends."""
-    document = _with_sources(_load(path), path.parent)
+    document = _with_code(_with_sources(_load(path), path.parent), path.parent)
     value = document.value
     base = value.get("extends") if isinstance(value, dict) else None
     if not isinstance(base, str) or not base.strip():
@@ -224,6 +224,23 @@ def _with_sources(document: Document, folder: Path) -> Document:
                 document = replace(document, problems=(*document.problems, problem))
             document = document.put(path, str(file), place)
     return document
+
+
+def _with_code(document: Document, folder: Path) -> Document:
+    """The paths of ``environment.code`` as absolute ones, from the folder of the file that names them."""
+    value: Any = document.value
+    for key in ("execution", "environment", "code"):
+        value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, list):
+        return document
+    where = ("execution", "environment", "code")
+    return document.put(where, [_absolute(item, folder) for item in value], document.place(where))
+
+
+def _absolute(path: Any, folder: Path) -> Any:
+    if not isinstance(path, str) or not path.strip():
+        return path
+    return os.path.normpath((folder / Path(path.strip()).expanduser()).absolute())
 
 
 def _source_problem(file: Path, place: str) -> Problem | None:

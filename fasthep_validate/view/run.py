@@ -81,7 +81,7 @@ class Run:
     @property
     def packed(self) -> bool:
         """Whether an archive travelled to the workers; it does not for ``shared-prefix``."""
-        return self.pack.archive is not None
+        return self.pack.base is not None
 
 
 def _stored(path: Path, worker: str, pool: str) -> WorkerEvidence:

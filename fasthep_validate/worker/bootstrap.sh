@@ -17,7 +17,7 @@
 set -u
 umask 077
 
-KEYS='worker archive sha256 archive_size tree_size root python base_python scheduler_host scheduler_port
+KEYS='worker archive sha256 archive_size tree_size code code_sha256 code_size root python base_python scheduler_host scheduler_port
 nthreads start_timeout remove_directory'
 MARKER=.fasthep-validate-job
 TCP_LIMIT=5  # seconds for one attempt to connect
@@ -222,6 +222,9 @@ read_params() { # every known key becomes the variable p_KEY
             sha256) p_sha256=$value ;;
             archive_size) p_archive_size=$value ;;
             tree_size) p_tree_size=$value ;;
+            code) p_code=$value ;;
+            code_sha256) p_code_sha256=$value ;;
+            code_size) p_code_size=$value ;;
             root) p_root=$value ;;
             python) p_python=$value ;;
             base_python) p_base_python=$value ;;
@@ -250,6 +253,7 @@ check_params() {
     whole nthreads "$p_nthreads"
     whole start_timeout "$p_start_timeout"
     [ "$p_start_timeout" -ge "$NAME_LIMIT" ] || NAME_LIMIT=$p_start_timeout
+    whole code_size "$p_code_size"
     if [ -z "$p_archive" ]; then
         root=$p_root python=$p_python
         return
@@ -280,17 +284,21 @@ transferred() {
     for file in $needed ${p_archive:+relocate.py}; do
         [ -s "$file" ] || fail missing-file "$file is not in $dir, or is empty"
     done
-    [ -n "$p_archive" ] || { end && return; }
-    [ -s "$p_archive" ] || fail missing-file "$p_archive is not in $dir, or is empty"
-    size=$(wc -c <"$p_archive")
+    arrived=''
+    [ -z "$p_archive" ] || intact "$p_archive" "$p_archive_size" "$p_sha256"
+    [ -z "$p_code" ] || intact "$p_code" "$p_code_size" "$p_code_sha256"
+    end "$arrived"
+}
+
+intact() { # FILE SIZE SHA256
+    [ -s "$1" ] || fail missing-file "$1 is not in $dir, or is empty"
+    size=$(wc -c <"$1")
     size=$((size))
-    [ "$size" -eq "$p_archive_size" ] ||
-        fail archive-truncated "$p_archive has $size bytes, $p_archive_size were sent"
-    digest=$(sha256sum <"$p_archive")
+    [ "$size" -eq "$2" ] || fail archive-truncated "$1 has $size bytes, $2 were sent"
+    digest=$(sha256sum <"$1")
     digest=${digest%% *}
-    [ "$digest" = "$p_sha256" ] ||
-        fail digest-mismatch "$p_archive has sha256 ${digest:-unknown}, expected $p_sha256"
-    end "$p_archive: $size bytes"
+    [ "$digest" = "$3" ] || fail digest-mismatch "$1 has sha256 ${digest:-unknown}, expected $3"
+    arrived="$arrived${arrived:+, }$1: $size bytes"
 }
 
 preflight() {
@@ -405,13 +413,22 @@ extracted() {
     begin extracted
     if [ -z "$p_archive" ]; then
         [ -x "$python" ] || fail prefix-not-visible "$python is not there, or cannot be executed"
+        extract_code
         event extracted skip '' "$python is used in place" && return
     fi
     mkdir -p "$root" || fail extract-failed "$root cannot be made"
     LC_ALL=C run tar --no-same-owner --no-same-permissions -xzf "$p_archive" -C "$root" || explain_tar "$?"
     run "$base_python" -I -S -c '' || explain_python "$?"
     run "$base_python" -I -S relocate.py "$root" || fail relocate-failed "exit code $?: $words"
+    extract_code
     end
+}
+
+extract_code() { # the layer with the user's own code, beside the environment and never in it
+    [ -n "$p_code" ] || return 0
+    code_root=$dir/code
+    mkdir -p "$code_root" || fail extract-failed "$code_root cannot be made"
+    LC_ALL=C run tar --no-same-owner --no-same-permissions -xzf "$p_code" -C "$code_root" || explain_tar "$?"
 }
 
 explain_tar() {
@@ -452,7 +469,17 @@ scrub() { # nothing of the node's Python or of the user's Dask may leak into the
     # Where code may come from, for the questions that are put through Dask.
     FASTHEP_VALIDATE_ROOT=${root} FASTHEP_VALIDATE_JOB=$(pwd)
     export FASTHEP_VALIDATE_ROOT FASTHEP_VALIDATE_JOB
+    unset FASTHEP_VALIDATE_CODE
+    [ -z "$p_code" ] || code_on_path
     export NUMEXPR_NUM_THREADS="$p_nthreads" VECLIB_MAXIMUM_THREADS="$p_nthreads"
+}
+
+code_on_path() { # a packed Python puts it there by itself (layer.py), a shared one has to be told
+    export FASTHEP_VALIDATE_CODE="$code_root"
+    [ -z "$p_archive" ] || return 0
+    while IFS= read -r line; do
+        export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$code_root/$line"
+    done <"$code_root/paths.txt"
 }
 
 probed() {

@@ -145,14 +145,15 @@ def version_of(module: Any) -> str:
 def provenance(config: Config) -> object:
     """``Provenance`` of this process."""
     root = os.path.realpath(config.root)
+    own = tuple(os.path.realpath(tree) for tree in (config.root, config.code) if tree)
     allowed = (*NODE_LIBRARIES, *config.node_libraries)
     modules = sorted(module_files())
     libraries = sorted(mapped_libraries(Path("/proc/self/maps")))
-    outside = [{"path": path, "kind": "module"} for path in modules if not below(path, root)]
+    outside = [{"path": path, "kind": "module"} for path in modules if not below(path, own)]
     outside += [
         {"path": path, "kind": "library"}
         for path in libraries
-        if not below(path, root) and not matches(Path(path).name, allowed)
+        if not below(path, own) and not matches(Path(path).name, allowed)
     ]
     return {"root": root, "modules": len(modules), "libraries": len(libraries), "outside": outside}
 
@@ -177,9 +178,9 @@ def mapped_libraries(maps: Path) -> set[str]:
     return found
 
 
-def below(path: str, root: str) -> bool:
-    """Whether a file lies in a tree, links resolved."""
-    return os.path.realpath(path).startswith(root.rstrip("/") + "/")
+def below(path: str, roots: Iterable[str]) -> bool:
+    """Whether a file lies in one of the trees, links resolved."""
+    return os.path.realpath(path).startswith(tuple(root.rstrip("/") + "/" for root in roots))
 
 
 # ---- what relocation left -------------------------------------------------------------------------

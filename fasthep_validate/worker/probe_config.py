@@ -13,6 +13,7 @@ class Config:
 
     Attributes:
         root: the extracted tree, or the prefix used in place.
+        code: the extracted code layer; empty without one.
         relocations: absolute paths of the submit host that must be gone from the tree.
         text_files: files below the tree that held one of them.
         required_imports: modules that must be importable.
@@ -25,6 +26,7 @@ class Config:
     """
 
     root: str
+    code: str = ""
     relocations: list[str] = field(default_factory=list)
     text_files: list[str] = field(default_factory=list)
     required_imports: list[str] = field(default_factory=list)

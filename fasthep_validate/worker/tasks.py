@@ -61,13 +61,15 @@ def provenance(node_libraries: Sequence[str]) -> Facts:
         node_libraries: patterns of libraries that are the node's own.
     """
     root = os.path.realpath(os.environ.get("FASTHEP_VALIDATE_ROOT") or sys.prefix)
+    code = os.environ.get("FASTHEP_VALIDATE_CODE")
+    own = (root, os.path.realpath(code)) if code else (root,)
     modules = _module_files()
     libraries = _mapped_libraries()
-    outside = [{"path": path, "kind": "module"} for path in modules if not _below(path, root)]
+    outside = [{"path": path, "kind": "module"} for path in modules if not _below(path, own)]
     outside += [
         {"path": path, "kind": "library"}
         for path in libraries
-        if not _below(path, root) and not _is_nodes(path, node_libraries)
+        if not _below(path, own) and not _is_nodes(path, node_libraries)
     ]
     return {"root": root, "modules": len(modules), "libraries": len(libraries), "outside": outside}
 
@@ -96,8 +98,8 @@ def _is_nodes(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
-def _below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
+def _below(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
 def listeners() -> list[tuple[str, int]]:

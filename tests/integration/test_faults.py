@@ -131,15 +131,15 @@ def test_corrupted_cached_pack_is_packed_anew(user: User, tmp_path: Path) -> Non
     first = user.run("pack", "--json")
     assert first.code == 0, first.everything
     packed = PackedEnv.model_validate_json(first.out)
-    assert packed.archive is not None
-    with open(packed.archive, "r+b") as archive:  # noqa: PTH123 - as plain as can be
+    assert packed.base is not None
+    with open(packed.base.path, "r+b") as archive:  # noqa: PTH123 - as plain as can be
         archive.seek(1_000_000)
         archive.write(b"corrupted")
     second = user.run("pack", "--json")
     again = PackedEnv.model_validate_json(second.out)
     assert second.code == 0
     assert not again.cached
-    assert again.sha256 == packed.sha256
+    assert again.base == packed.base
     assert again.notes
     assert user.run("pack", "--json").out.find('"cached": true') > 0
 

@@ -59,6 +59,9 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, port: int) -> Job:
         "worker": 'a "pool"\\0',
         "archive": "env.tar.gz",
         "tree_size": "1000",
+        "code": "",
+        "code_sha256": "",
+        "code_size": "0",
         "root": "env",
         "python": "bin/python",
         "base_python": "bin/python",
@@ -92,6 +95,33 @@ def test_every_phase_is_told_and_the_worker_s_exit_code_is_the_job_s(job: Job) -
     assert (job.directory / "relocated").read_text() == f"{job.directory}/env\n"
     assert (job.directory / "env").stat().st_mode & 0o077 == 0
     assert not (job.directory / ".fasthep-step").exists()
+
+
+def test_code_layer_lies_beside_the_environment(job: Job) -> None:
+    job.code({"paths.txt": "paths\npaths/x y\n", "paths/x y/a.py": ""})
+    ended = job.run()
+    assert ended.code == 7
+    assert "code.tar.gz: " in ended.events[1].detail
+    root = f"{job.directory}/code"
+    assert (job.directory / "code/paths/x y/a.py").exists()
+    seen = (job.directory / "worker.env").read_text()
+    assert f"FASTHEP_VALIDATE_CODE={root}\n" in seen
+    assert "PYTHONPATH" not in seen  # the packed Python reads paths.txt itself
+
+    python = job.directory / "env/bin/python"
+    (job.directory / "events.jsonl").unlink()
+    job.params.update(archive="", root=str(python.parent), python=str(python), base_python="")
+    assert job.run().code == 7
+    assert f"PYTHONPATH={root}/paths:{root}/paths/x y\n" in (job.directory / "worker.env").read_text()
+
+
+def test_damaged_code_layer_is_named(job: Job) -> None:
+    job.code({"paths.txt": ""})
+    job.params["code_sha256"] = "0" * 64
+    ended = job.run()
+    assert ended.code == 65
+    assert ended.failure().code == "digest-mismatch"
+    assert ended.failure().detail.startswith("code.tar.gz has sha256")
 
 
 def test_nothing_of_the_node_s_python_or_dask_reaches_the_worker(job: Job) -> None:

@@ -121,7 +121,7 @@ def test_a_probe_that_found_nothing_says_why(tmp_path: Path) -> None:
 
 
 def test_checks_of_an_environment_in_place_have_no_archive_to_judge(tmp_path: Path) -> None:
-    pack = good_pack().model_copy(update={"archive": None, "sha256": "", "archive_size": 0})
+    pack = good_pack().model_copy(update={"base": None})
     worker = good_run(tmp_path, pack=pack).workers["default-0"]
     found = {identity: compute(check, worker).outcome for identity, check in OF_WORKER.items()}
     assert {identity for identity, outcome in found.items() if outcome == "n/a"} - NOT_APPLICABLE == {

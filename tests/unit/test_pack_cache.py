@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fasthep_validate.errors import PackError
-from fasthep_validate.models.packed import PackedEnv, PackManifest
+from fasthep_validate.models.packed import Archive, PackedEnv, PackManifest
 from fasthep_validate.pack.cache import KEPT, Cache, Damaged, require_space
 
 CONTENT = b"archive"
@@ -34,9 +34,7 @@ def packed(key: str) -> PackedEnv:
     )
     return PackedEnv(
         manifest=manifest,
-        archive=None,
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-        archive_size=len(CONTENT),
+        base=Archive(path="/x", sha256=hashlib.sha256(CONTENT).hexdigest(), size=len(CONTENT)),
         submit_python="/x/bin/python",
         submit_prefix="/x",
         cached=False,
@@ -62,7 +60,8 @@ def names(folder: Path) -> set[str]:
 
 def test_what_was_stored_is_found(tmp_path: Path) -> None:
     stored = store(Cache(tmp_path), "abc")
-    assert stored.archive == str(tmp_path / "abc/env.tar.gz")
+    assert stored.base
+    assert stored.base.path == str(tmp_path / "abc/env.tar.gz")
     assert Cache(tmp_path).load("abc") == stored
     assert Cache(tmp_path).load("other") is None
     assert names(tmp_path) == {"abc"}

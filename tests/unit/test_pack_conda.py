@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fasthep_validate.errors import PackError
-from fasthep_validate.models.execution import EnvironmentSpec
 from fasthep_validate.pack import conda
 from fasthep_validate.pack.build import Job, build_pack
 from fasthep_validate.pack.interpreter import Interpreter
 from fasthep_validate.pack.key import content_key
-from fasthep_validate.pack.layout import with_editables
 from fasthep_validate.pack.tree import collect
 from fasthep_validate.worker import relocate
 
@@ -77,12 +75,10 @@ def interpreter(prefix: Path) -> Interpreter:
 
 
 def test_prefix_travels(prefix: Path, tmp_path: Path) -> None:
-    layout = with_editables(conda.layout(prefix, interpreter(prefix)))
+    layout = conda.layout(prefix, interpreter(prefix))
     tree = collect(layout.parts, layout.relocations, layout.links)
     (tmp_path / "work").mkdir()
-    packed = build_pack(
-        Job(layout, tree, content_key(tree, layout, EnvironmentSpec()), tmp_path / "work"), print
-    )
+    packed = build_pack(Job(layout, tree, content_key(tree, layout), tmp_path / "work"), print)
 
     manifest = packed.manifest
     assert (manifest.type, manifest.python, manifest.base_python) == (
@@ -97,7 +93,8 @@ def test_prefix_travels(prefix: Path, tmp_path: Path) -> None:
 
     root = tmp_path / "root of the tree"
     root.mkdir()
-    subprocess.run(["tar", "-xzf", str(packed.archive), "-C", root], check=True)
+    assert packed.base
+    subprocess.run(["tar", "-xzf", packed.base.path, "-C", root], check=True)
     size = (prefix / "lib/data.bin").stat().st_size
     relocate.relocate(root)
     assert (root / "lib/data.bin").stat().st_size == size

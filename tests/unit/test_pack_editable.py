@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fasthep_validate.errors import PackError
+from fasthep_validate.models.packed import Relocation
 from fasthep_validate.pack import editable
 from fasthep_validate.pack.tree import collect
 
@@ -90,3 +92,32 @@ def test_plain_folder_ships_without_its_environments(tmp_path: Path) -> None:
         put(tmp_path / name)
     (tmp_path / "conda/conda-meta").mkdir(parents=True)
     assert ships(tmp_path) == {"pkg/a.py"}
+
+
+def test_pth_file_in_another_place(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    file = put(tmp_path / "env/site/x.pth", f"import sys\n{project}/src\n./inside\n/else/where\n")
+    relocations = [Relocation(old=str(project), new="editable/0")]
+    text = editable.moved_pth(file, relocations, "site", str(tmp_path / "env"))
+    assert text.splitlines() == [
+        "import sys",
+        "../editable/0/src",
+        "import os, sys; sys.path.append(os.path.join(sys.prefix, 'site/inside'))",
+        "# /else/where",
+    ]
+
+
+def test_finder_of_scikit_build_core(tmp_path: Path) -> None:
+    """It names files; the package that they are of ships."""
+    module = put(tmp_path / "src/pkg/__init__.py")
+    text = f"def install(known):\n    return known\n\nFOUND = install({{'pkg': {str(module)!r}}})\n"
+    finder = put(tmp_path / "site/_pkg_editable.py", text)
+    assert find(tmp_path / "site") == [str(module.parent)]
+
+    moved = editable.moved_finder(finder, [Relocation(old=str(module.parent), new="editable/0")], "LAYER")
+    put(tmp_path / "job/finder.py", moved)
+    words = [sys.executable, "-c", "import finder; print(finder.FOUND)"]
+    done = subprocess.run(
+        words, cwd=tmp_path / "job", env={"LAYER": "/job/code"}, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "{'pkg': '/job/code/editable/0/__init__.py'}\n"

@@ -12,8 +12,10 @@ import pytest
 from distributed.cli.dask_worker import main as dask_worker
 
 from fasthep_validate.bundled import worker_file
+from fasthep_validate.models.packed import Archive, CodeLayer
 from fasthep_validate.plan import (
     ARCHIVE,
+    CODE,
     NODE_LIBRARIES,
     SCRIPT,
     SHIPPED,
@@ -102,13 +104,24 @@ def test_params_are_all_that_the_script_asks_for(plan: Plan) -> None:
 
 
 def test_params_of_a_shared_prefix(plan: Plan) -> None:
-    packed = good_pack().model_copy(update={"archive": None, "sha256": "", "archive_size": 0})
+    packed = good_pack().model_copy(update={"base": None})
     shared = replace(plan, packed=packed)
     values = params(shared)
     assert values["archive"] == ""
     assert values["root"] == packed.submit_prefix
     assert values["python"] == values["base_python"] == packed.submit_python
     assert ARCHIVE not in shared.jobs(SCHEDULER)[0].transfer.values()
+
+
+def test_code_layer_always_goes_with_the_job(plan: Plan) -> None:
+    assert params(plan)["code"] == ""
+    archive = Archive(path="/cache/code/1.tar.gz", sha256="2" * 64, size=5)
+    layer = CodeLayer(archive=archive, sources=(), files=1, size=9)
+    execution = SITE.model_copy(update={"staging": "shared"})
+    with_code = replace(plan, execution=execution, packed=good_pack().model_copy(update={"code": layer}))
+    values = params(with_code)
+    assert (values["code"], values["code_sha256"], values["code_size"]) == (CODE, "2" * 64, "5")
+    assert with_code.jobs(SCHEDULER)[0].transfer[archive.path] == CODE
 
 
 def test_local_directories_are_removed(plan: Plan) -> None:
@@ -120,7 +133,9 @@ def test_local_directories_are_removed(plan: Plan) -> None:
 
 def test_archive_on_a_shared_filesystem_is_read_where_it_lies(plan: Plan) -> None:
     shared = replace(plan, execution=SITE.model_copy(update={"staging": "shared"}))
-    assert params(shared)["archive"] == good_pack().archive
+    base = good_pack().base
+    assert base
+    assert params(shared)["archive"] == base.path
     assert ARCHIVE not in shared.jobs(SCHEDULER)[0].transfer.values()
 
 

@@ -101,7 +101,7 @@ def _add_installed(layer: Layer, layout: Layout) -> None:
     pairs = [editable.part(item, f"editable/{number}") for number, item in enumerate(found)]
     relocations = longest_first(relocation for _, relocation in pairs)
     layer.entries |= collect([part for part, _ in pairs], relocations, {}).entries
-    for file in sorted({item.named_in for item in editable.outside(python.site_packages, inside)}):
+    for file in sorted(editable.files(python.site_packages, inside)):
         layer.texts[f"{SITE}/{file.name}"] = _moved_text(file, relocations, python.prefix)
         _leave_out(layer, layout, file)
     named = [item.path for item in found]

@@ -79,6 +79,18 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def files(site_packages: Iterable[str], inside: Iterable[str]) -> set[Path]:
+    """Files that make the environment import from outside, those that only start a finder included."""
+    found = {item.named_in for item in outside(site_packages, inside)}
+    return found | {pth for finder in found if finder.suffix == ".py" for pth in _starting(finder)}
+
+
+def _starting(finder: Path) -> Iterator[Path]:
+    for pth in finder.parent.glob("*.pth"):
+        if any(line.startswith(COMMENTS) and finder.stem in line for line in pth_lines(pth)):
+            yield pth
+
+
 def outside(site_packages: Iterable[str], inside: Iterable[str]) -> list[Editable]:
     """All that is named outside the environment, as often as it is named."""
     roots = tuple(inside)

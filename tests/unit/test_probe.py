@@ -90,16 +90,16 @@ MODULES = {
 
 
 @pytest.mark.parametrize(
-    ("module", "problem"), [("hangs", "timed out after 2 s"), ("crashes", "exit -11 (SIGSEGV)")]
+    ("module", "problem"), [("hangs", "timed out after 8 s"), ("crashes", "exit -11 (SIGSEGV)")]
 )
 def test_an_import_that_hangs_or_crashes_is_a_finding_and_the_rest_comes_back(
     tmp_path: Path, module: str, problem: str
 ) -> None:
     tree(tmp_path / "modules", MODULES)
-    write_config(tmp_path, required_imports=["starts", module, "json"], timeout=2)
+    write_config(tmp_path, required_imports=["starts", module, "json"], timeout=8)
     begun = time.monotonic()
     seen = look(tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path / "modules")})
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 40
     assert seen.problems == {"provenance": problem}
     assert seen.imports
     assert [(result.module, result.ok) for result in seen.imports] == [("starts", True), (module, False)]

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fasthep_validate import bundled, preflight, process
+from fasthep_validate import bundled, leftovers, preflight, process
 from fasthep_validate.batch import BATCHES
 from fasthep_validate.batch.nodes import pin
 from fasthep_validate.cluster import Cluster
@@ -39,6 +39,7 @@ from fasthep_validate.pack import pack
 from fasthep_validate.plan import NODE_LIBRARIES, scheduler_host
 from fasthep_validate.profiles import Overrides, load_site
 from fasthep_validate.progress import Progress, Silent
+from fasthep_validate.records import Record
 from fasthep_validate.signals import held
 from fasthep_validate.store import RunFolder, new_run, write_model, write_text
 
@@ -57,7 +58,7 @@ def load_profile(name: str, overrides: Overrides | None = None, *, nodes: str = 
     Args:
         name: name or path of the profile.
         overrides: changes for this run.
-        nodes: nodes to pin one worker each to, see :mod:`fasthep_validate.batch.nodes`; empty for no pinning.
+        nodes: nodes to pin one worker each to, see ``fasthep-validate --nodes``; empty for no pinning.
     """
     return pinned(load_site(name, overrides=overrides or Overrides(), builtin=registered()), nodes)
 
@@ -84,6 +85,7 @@ class Campaign:
         site: the site's profile, overrides included.
         folder: the run folder.
         progress: who is told what happens.
+        record: what would be left if this command were killed.
         packed: the environment; set by :meth:`prepare`.
         cluster: the pools, while they are open.
     """
@@ -91,6 +93,7 @@ class Campaign:
     site: SiteProfile
     folder: RunFolder
     progress: Progress
+    record: Record
     packed: PackedEnv | None = None
     cluster: Cluster | None = None
 
@@ -106,11 +109,29 @@ class Campaign:
         Raises:
             ConfigError: the folder cannot be written, or the site does not take a path.
         """
+        return cls.resume(site, cls.prepare_folder(site, outdir=outdir), progress=progress)
+
+    @staticmethod
+    def prepare_folder(site: SiteProfile, *, outdir: Path) -> RunFolder:
+        """Make the run folder and store what was asked for; nothing is started.
+
+        Raises:
+            ConfigError: the folder cannot be written, or the site does not take a path.
+        """
         preflight.check_paths(site, outdir=outdir, cache=cache_folder())
         folder = new_run(outdir, site.site)
         write_model(folder.path / "profile.json", site)
         write_model(folder.path / "execution.json", site.execution)
-        return cls(site, folder, progress)
+        return folder
+
+    @classmethod
+    def resume(cls, site: SiteProfile, folder: RunFolder, *, progress: Progress) -> Campaign:
+        """A run in a folder that is prepared; what killed runs have left is removed first."""
+        leftovers.clean(progress.step)
+        record = Record.begin(folder, site=site.site, strategy=site.execution.strategy)
+        if record.problem:
+            progress.step(f"if this command is killed nobody will know what it left: {record.problem}")
+        return cls(site, folder, progress, record)
 
     def prepare(self) -> PackedEnv:
         """Pack the environment, or find it packed.
@@ -134,7 +155,9 @@ class Campaign:
         packed = self.packed or self.prepare()
         self._probe = ThreadPoolExecutor(1, "probe").submit(self._probe_submit_host, packed)
         with held():  # from its first moment on there is a private folder to remove
-            self.cluster = Cluster(self.site.execution, packed, self.folder, progress=self.progress)
+            self.cluster = Cluster(
+                self.site.execution, packed, self.folder, progress=self.progress, record=self.record
+            )
         self.cluster.start()
         self.cluster.wait()
         return self.cluster
@@ -161,6 +184,7 @@ class Campaign:
         """Close the pools, collect the logs, and store all that is known; safe to call again."""
         cluster, self.cluster = self.cluster, None
         if cluster is None:
+            self.record.end()
             return
         self.progress.step("closing the pools")
         (self.folder.path / "connection.json").unlink(missing_ok=True)
@@ -168,6 +192,8 @@ class Campaign:
             cluster.close()
         finally:
             self._store(cluster)
+        if not cluster.left:
+            self.record.end()
 
     def workers_error(self) -> NoWorkersError | None:
         """The error of a run that no worker came to."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.models.workflow import WorkflowNeeds
     from fasthep_validate.progress import Progress
+    from fasthep_validate.records import Record
     from fasthep_validate.store import RunFolder
 
 # Codes of events.
@@ -50,12 +51,19 @@ class Cluster:
     """
 
     def __init__(
-        self, execution: ExecutionConfig, packed: PackedEnv, folder: RunFolder, *, progress: Progress
+        self,
+        execution: ExecutionConfig,
+        packed: PackedEnv,
+        folder: RunFolder,
+        *,
+        progress: Progress,
+        record: Record,
     ) -> None:
         self.execution = execution
         self.packed = packed
         self.folder = folder
         self.progress = progress
+        self.record = record
         self.jobs: tuple[JobSpec, ...] = ()
         self.registered: dict[str, str] = {}
         self.pools = {worker: pool.name for pool in execution.pools for worker in pool.worker_ids()}
@@ -64,6 +72,7 @@ class Cluster:
         self._client: Client | None = None
         self._hub: Hub | None = None
         self._private, self._tls = private_folder()
+        record.folder(self._private)
         way = BATCHES[execution.strategy]
         self._scratch = self._private / "jobs"
         self._scratch.mkdir()
@@ -106,6 +115,7 @@ class Cluster:
                 log=self.folder.debug / "logs" / "scheduler.log",
                 env=submit_environment(),
             )
+            self.record.helper(self._hub.pid)
         address = self._hub.wait_ready().address
         host, _, port = address.rpartition("://")[2].rpartition(":")
         secrets = {
@@ -216,6 +226,11 @@ class Cluster:
         return facts
 
     @property
+    def left(self) -> bool:
+        """Whether jobs may be left, because the batch system did not answer when they were removed."""
+        return self._jobs.doubtful
+
+    @property
     def client(self) -> Client:
         """A Dask client on these pools, for the Python that runs this code; closed with them.
 
@@ -299,15 +314,18 @@ class Cluster:
                 self._jobs.withhold(job.worker, job.node.words, node=job.node.name)
             else:
                 wanted.append(job)
-        pinned = {job.worker for job in jobs if job.node}
-        self._jobs.submit(wanted, lambda done: self._submitted(done, pinned=done.worker in pinned))
+        by_worker = {job.worker: job for job in wanted}
+        for job in wanted:
+            self.record.submitting(job.worker, job.address)
+        self._jobs.submit(wanted, lambda done: self._submitted(done, by_worker[done.worker]))
 
-    def _submitted(self, submission: Submission, *, pinned: bool) -> None:
+    def _submitted(self, submission: Submission, job: JobSpec) -> None:
         log = self.logs[submission.worker]
         if submission.refusal:
-            code = REFUSED_FOR_NODE if pinned else REFUSED
+            code = REFUSED_FOR_NODE if job.node else REFUSED
             log.note("submitted", "fail", code=code, detail=submission.refusal)
         else:
+            self.record.job(job.worker, submission.job_id, job.address)
             log.note("submitted", "end", detail=f"job {submission.job_id}")
 
     def _give_up_nodes(self) -> None:

@@ -8,6 +8,7 @@
     ├── SubmitError             4  the batch system refused a job
     ├── NoWorkersError          5  no worker came
     ├── JudgeError              6  nothing could be judged
+    ├── Unfinished              7  the run goes on
     └── Interrupted           130  Ctrl-C (143: SIGTERM)
 
 A message reads ``<where>: <what is wrong, with the value>. <what to do>.``
@@ -76,6 +77,12 @@ class JudgeError(FasthepValidateError):
     """No check ran, or the evidence could not be read."""
 
     exit_code = 6
+
+
+class Unfinished(FasthepValidateError):
+    """The run that was asked for goes on; what is known so far was shown."""
+
+    exit_code = 7
 
 
 class Interrupted(FasthepValidateError):

@@ -42,6 +42,15 @@ def read_probe(path: Path) -> NodeProbe | None:
     return None
 
 
+def read_events(path: Path) -> list[Event]:
+    """The events in a file of the run folder; none where there is no file."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return [Event.model_validate_json(line) for line in lines]
+
+
 @dataclass
 class EventLog:
     """Events of one worker, from its own log and from the submit host.

@@ -88,6 +88,11 @@ class Hub:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    @property
     def ready(self) -> Ready:
         """The scheduler, once it listens."""
         if self._ready is None:

@@ -138,6 +138,11 @@ class Jobs:
         except SubmitError as error:
             self._say(f"jobs {' '.join(left)} may be left: {error}")
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the batch system did not confirm to have removed all that it was told to."""
+        return bool(self._doubtful)
+
     def stop_asking(self) -> None:
         """What is known now is all that will be known."""
         self._ask_at = math.inf

@@ -9,11 +9,13 @@ from pathlib import Path
 from fasthep_validate.credentials.run_tls import RunTls, make_run_tls
 from fasthep_validate.errors import SubmitError
 
+PREFIX = "fasthep-validate-"
+
 
 def private_folder() -> tuple[Path, RunTls]:
     """A folder that only the owner can read (mode 0700), with the keys of the run in it."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix="fasthep-validate-"))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     except OSError as error:
         raise _no_room(error) from error
     try:

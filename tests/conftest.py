@@ -11,7 +11,16 @@ from fasthep_validate.credentials.run_tls import RunTls, make_run_tls
 from fasthep_validate.plan import dask_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of tests are recorded in a folder of theirs: whatever the user's own runs left is not their matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @dataclass(frozen=True)

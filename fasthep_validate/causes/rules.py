@@ -87,6 +87,8 @@ _LINES = (
     _seen("resources-003", r"oom[-_]kill|Out of memory: Kill|exceeded memory limit|memory usage exceeded"),
     _seen("resources-007", r"exceeded \d+% memory budget"),
     _seen("resources-001", r"No space left on device|Disk quota exceeded"),
+    # HTCondor's hold 6/13, of a job whose executable it has just put there itself.
+    _seen("resources-002", r"Failed to execute '.*\(errno=13: 'Permission denied'\)"),
     _seen("resources-002", r"failed to map segment from shared object"),
     _seen("resources-005", r"Too many open files"),
     _seen("resources-006", r"can't start new thread|fork: (retry: )?Resource temporarily unavailable"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from fasthep_validate.cli import judge, lists, pack  # noqa: F401 - each adds its commands
+from fasthep_validate.cli import follow, judge, lists, pack, run  # noqa: F401 - each adds its commands
 from fasthep_validate.cli.app import app
 from fasthep_validate.cli.running import internal
 from fasthep_validate.errors import FasthepValidateError, Interrupted

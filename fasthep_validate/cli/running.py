@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fasthep_validate.cli.options import Display
     from fasthep_validate.models.profile import SiteProfile
     from fasthep_validate.models.report import Report
+    from fasthep_validate.store import RunFolder
 
 
 def chosen_profile(
@@ -40,16 +41,26 @@ def chosen_profile(
 
 
 def run(
-    profile: SiteProfile, outdir: Path, *, paths: Sequence[Path], patterns: Sequence[str], display: Display
+    profile: SiteProfile,
+    outdir: Path,
+    *,
+    paths: Sequence[Path],
+    patterns: Sequence[str],
+    display: Display,
+    prepared: RunFolder | None = None,
 ) -> Report:
-    """A whole run; whatever ends it, pools are closed and the report is on disk when this returns."""
+    """A whole run; whatever ends it, pools are closed and the report is on disk when this returns.
+
+    ``prepared`` is the run's folder, if there is one already.
+    """
     from fasthep_validate.campaign import Campaign
     from fasthep_validate.judging import judge as judge_run
     from fasthep_validate.recorder import Recorder
     from fasthep_validate.signals import held, stoppable
 
     with progress(colour=not display.no_colour) as show, stoppable() as stopped:
-        campaign = Campaign.begin(profile, outdir=outdir, progress=show)
+        folder = prepared or Campaign.prepare_folder(profile, outdir=outdir)
+        campaign = Campaign.resume(profile, folder, progress=show)
         recorder = Recorder(profile, campaign.folder)
         error: FasthepValidateError | None = None
         try:

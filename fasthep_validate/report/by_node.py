@@ -49,7 +49,11 @@ def _summary(
     node: str, worker: str, evidence: WorkerEvidence | None, results: Sequence[CheckResult]
 ) -> NodeSummary:
     """The first failure tells why; what it blocks is a consequence."""
-    broken = [result for result in results if result.required and result.outcome in {"fail", "blocked"}]
+    broken = [
+        result
+        for result in results
+        if result.required and (result.outcome == "fail" or _blocked_here(result, worker))
+    ]
     known = [result for result in results if result.outcome == "known"]
     first = next((result for result in [*broken, *known] if result.outcome != "blocked"), None)
     first = first or next(iter(broken), None)
@@ -65,6 +69,13 @@ def _summary(
         check=first.id,
         why=first.message.partition("\n")[0] or first.claim,
         cause=cause,
+    )
+
+
+def _blocked_here(result: CheckResult, worker: str) -> bool:
+    """Whether it is blocked by something of this node; what fails on another one does not speak against it."""
+    return result.outcome == "blocked" and (
+        not result.blocked_by or result.blocked_by.endswith(f"[{worker}]")
     )
 
 

@@ -83,6 +83,7 @@ class User:
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
         own = {"TMPDIR": str(self.tmp), "XDG_CACHE_HOME": str(self.cache), "NO_COLOR": "1"}
+        own["XDG_STATE_HOME"] = str(self.home / "state")
         return {**kept, **own, **self.env}
 
     def site(self, text: str = FAST, name: str = "fast") -> Path:

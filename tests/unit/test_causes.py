@@ -168,6 +168,15 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ("batch-010", worker(state="held", code=None, reason="held 13/2: Transfer input files failure")),
     ("batch-011", failed("submitted", "node-out-of-service", "drained: disk errors")),
     ("batch-012", failed("submitted", "submission-refused", "sbatch refused the job")),
+    (
+        "resources-002",
+        worker(
+            state="held",
+            code=None,
+            reason="held 6/13: Error from slot1_1@wn2.testbed: Failed to execute "
+            "'/var/lib/condor/execute/dir_145/bootstrap.sh' with arguments job.params: (errno=13: 'Permission denied')",
+        ),
+    ),
     ("batch-009", wrote("Worker process 353 was killed by signal 9")),
     ("harness-000", wrote("something that nobody has seen before")),
     ("harness-001", worker(event("connected"), event("exited"), code=0)),

@@ -258,6 +258,9 @@ def test_verdict_of_each_node() -> None:
     ]
     results = [
         result("default-wn1", "pass"),
+        result("default-wn1", "blocked").model_copy(
+            update={"blocked_by": "worker_start.started[default-wn2]"}
+        ),
         result("default-wn10", "fail", "waits\nand waits"),
         result("default-wn2", "fail", "refused"),
         result("default-wn2", "blocked"),

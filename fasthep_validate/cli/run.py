@@ -20,7 +20,9 @@ from fasthep_validate.cli.options import (
     Settings,
     Site,
     Verbose,
+    Workflow,
 )
+from fasthep_validate.cli.running import chosen_profile
 from fasthep_validate.cli.running import run as run_campaign
 from fasthep_validate.cli.selecting import check_paths, must_select
 from fasthep_validate.cli.showing import print_report
@@ -42,6 +44,7 @@ def run(
     pool: Pools = None,
     settings: Settings = None,
     nodes: Nodes = "",
+    workflow: Workflow = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on without this terminal.")] = False,
     as_json: AsJson = False,
     no_color: NoColour = False,
@@ -51,14 +54,11 @@ def run(
 
     With --detach the terminal can be closed: for queues that take hours.
     """
-    if not site:
+    if not site and workflow is None:
         raise ConfigError(
             Problem("--site", "no site is named", "Try '--site local', or 'fasthep-validate sites'.")
         )
-    from fasthep_validate.campaign import Campaign, load_profile
-    from fasthep_validate.profiles import parse_overrides
-
-    profile = load_profile(site, parse_overrides(pool or [], settings or []), nodes=nodes)
+    profile = chosen_profile(site, workflow, pool or [], settings or [], nodes=nodes)
     display = Display(as_json, no_color, verbose)
     paths, patterns = check_paths(add_checks or []), check or []
     must_select(patterns, paths)
@@ -68,6 +68,7 @@ def run(
         raise typer.Exit(JudgeError.exit_code if report.exit_code is None else report.exit_code)
 
     from fasthep_validate import detached, session
+    from fasthep_validate.campaign import Campaign
 
     for loss in session.losses():
         typer.echo(f"note: {loss}")

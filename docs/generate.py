@@ -18,7 +18,7 @@ from typer.main import get_group
 from fasthep_validate import bundled, causes, errors
 from fasthep_validate.cli import app
 from fasthep_validate.judging import collect_checks
-from fasthep_validate.models import batch, block, credentials, execution, pool_config, profile, site
+from fasthep_validate.models import batch, block, credentials, execution, pool_config, profile, site, storage
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.written import Written
 
@@ -59,6 +59,8 @@ SECTIONS = (
     Section("credentials.x509", credentials.X509),
     Section("credentials.kerberos", credentials.Kerberos),
     Section("credentials.token", credentials.Token),
+    Section("storage", storage.Storage),
+    Section("storage.endpoints.NAME", storage.Endpoint),
     Section("timeouts", execution.Timeouts),
     Section("checks", profile.CheckSettings),
     Section("checks.known", profile.KnownFailure),
@@ -88,12 +90,15 @@ WORDS = {
     "JsonValue": "anything",
     "AbsolutePath": "absolute path",
     "Fqan": "FQAN",
+    "Address": "address, such as `root://host:1094`",
+    "StoragePath": "path at the storage",
     "TrustFolder": "absolute path or `ship`",
 }
 CHOICES = {
     "EnvironmentType": get_args(execution.EnvironmentType),
     "Spool": get_args(batch.Spool),
     "StagingMode": get_args(execution.StagingMode),
+    "StorageCredential": get_args(storage.StorageCredential),
     "Need": get_args(credentials.Need),
     "X509Travel": get_args(credentials.X509Travel),
     "KerberosTravel": get_args(credentials.KerberosTravel),

@@ -26,6 +26,7 @@ SCRIPT = "bootstrap.sh"
 PROBE = (
     "probe.py", "probe_code.py", "probe_config.py", "probe_credentials.py", "probe_node.py",
     "probe_der.py", "probe_file.py", "probe_kerberos.py", "probe_token.py", "probe_trust.py", "probe_x509.py",
+    "probe_storage.py", "storage_access.py", "storage_clients.py",
 )  # fmt: skip
 # Files of the package that go with every job, flat into its directory.
 SHIPPED = (SCRIPT, "relocate.py", *PROBE, "launch.py")
@@ -160,7 +161,15 @@ class Plan:
             "scratch": ".",
             "timeout": self.execution.timeouts.probe,
             "credentials": self.execution.credentials.wanted,
+            "storage": self._storage(),
+            "storage_timeout": self.execution.storage.timeout,
         }
+
+    def _storage(self) -> list[dict[str, object]]:
+        return [
+            {"name": name, **endpoint.model_dump(mode="json")}
+            for name, endpoint in self.execution.storage.endpoints.items()
+        ]
 
 
 def worker_arguments(pool: Pool, worker: str, scheduler: Endpoint, execution: ExecutionConfig) -> list[str]:

@@ -8,6 +8,7 @@ from fasthep_validate.models import block, execution, wanted
 from fasthep_validate.models.batch import Batch
 from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.execution import ExecutionConfig
+from fasthep_validate.models.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ def resolve(
     network: Network,
     timeouts: Timeouts,
     credentials: Credentials = Credentials(),  # noqa: B008 - frozen
+    storage: Storage = Storage(),  # noqa: B008 - frozen
     modifiers: Mapping[str, ModifierSource],
     batch: Batch = Batch(),  # noqa: B008 - frozen
     required_imports: Sequence[str] = (),
@@ -44,6 +46,7 @@ def resolve(
         scheduler=_scheduler(written, network),
         timeouts=_timeouts(written, timeouts),
         credentials=credentials,
+        storage=storage,
     )
 
 

@@ -18,8 +18,9 @@ the profile asks for, so that every check has an object. Addresses are those of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
+from fasthep_validate.models.access import Access, Action, ActionName
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.event import PHASES, Event, Phase
 from fasthep_validate.models.evidence import (
@@ -58,6 +59,7 @@ from fasthep_validate.models.probe import (
 )
 from fasthep_validate.models.profile import SiteProfile
 from fasthep_validate.models.workflow import WorkflowSeen
+from fasthep_validate.models.storage import Endpoint, Storage
 from fasthep_validate.outcomes import Finding, judge
 from fasthep_validate.store import RunFolder, write_model
 from fasthep_validate.view import Run, Worker
@@ -71,6 +73,9 @@ Subject = TypeVar("Subject", Run, Worker)
 
 NOW = 1_790_000_000.0
 WORKERS = ("default-0", "default-1")
+DISK = Endpoint(
+    url="root://disk.example.org", credential="x509", read="/store/hello", write="/store/user", rename=True
+)
 DASK = {"dask": "2026.8.0", "distributed": "2026.8.0", "lz4": "4.3.3"}
 STACK = {"python": "3.12.4", "msgpack": "1.1.0", **DASK}
 VERSIONS = {"numpy": "2.2.0", **DASK}
@@ -168,6 +173,7 @@ def good_site() -> SiteProfile:
         environment=EnvironmentSpec(required_imports=("dask", "distributed")),
         modifiers=(Modifier(name="example.record"),),
         scheduler=SchedulerSpec(host="submit.example.org", port=8786),
+        storage=Storage(endpoints={"disk": DISK}),
     )
     return SiteProfile(site="example", source="example.yaml", execution=execution)
 
@@ -291,6 +297,19 @@ def _probe(*, hostname: str, root: str) -> NodeProbe:
         thread_variables={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         environment={},
         scheduler_lookup=Lookup(name="submit.example.org", addresses=("192.0.2.1",)),
+        storage=(_access("disk", DISK),),
+    )
+
+
+def _access(name: str, endpoint: Endpoint) -> Access:
+    done = get_args(ActionName)
+    actions = tuple(Action(name=action, ok=True, seconds=0.1) for action in done)
+    return Access(
+        endpoint=name,
+        url=endpoint.url,
+        credential=endpoint.credential,
+        client="xrdfs of the node",
+        actions=actions,
     )
 
 

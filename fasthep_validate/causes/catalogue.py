@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fasthep_validate.causes import credentials, inside, outside
+from fasthep_validate.causes import credentials, inside, outside, storage
 
 if TYPE_CHECKING:
     from fasthep_validate.causes.entry import Entry
@@ -19,6 +19,7 @@ CATALOGUE: dict[str, Entry] = {
         *inside.ENVIRONMENT,
         *inside.CREDENTIAL,
         *credentials.FAULTS.values(),
+        *storage.STORAGE,
         *outside.CONNECTIVITY,
         *outside.RESOURCES,
         *outside.BATCH,

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.node import BatchNode
+from fasthep_validate.models.storage import Storage
 from fasthep_validate.models.written import Duration, PositiveDuration, Written
 
 Strategy = Literal["local", "htcondor", "slurm"]
@@ -174,6 +175,7 @@ class ExecutionConfig(Model):
     scheduler: SchedulerSpec = SchedulerSpec()
     timeouts: Timeouts = Timeouts()
     credentials: Credentials = Credentials()
+    storage: Storage = Storage()
 
     def worker_ids(self) -> tuple[str, ...]:
         """Planned workers of all pools, in the order of the profile."""

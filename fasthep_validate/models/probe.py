@@ -6,6 +6,7 @@ baseline.
 
 from __future__ import annotations
 
+from fasthep_validate.models.access import Access
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.credential import CredentialSeen
 
@@ -191,6 +192,7 @@ class NodeProbe(Model):
         thread_variables: ``OMP_NUM_THREADS`` and its like, those that are set.
         environment: variables of the allow-list, no others.
         credentials: those that the profile asks for, as they are found there.
+        storage: the profile's storage, as it was tried from there.
         problems: probe -> why it gave nothing (``timed out after 30 s``, an error).
     """
 
@@ -206,4 +208,5 @@ class NodeProbe(Model):
     environment: dict[str, str] | None = None
     scheduler_lookup: Lookup | None = None
     credentials: tuple[CredentialSeen, ...] | None = None
+    storage: tuple[Access, ...] | None = None
     problems: dict[str, str] = {}

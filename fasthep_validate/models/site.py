@@ -14,6 +14,7 @@ from fasthep_validate.models.execution import Timeouts
 from fasthep_validate.models.pool_config import SchedulerOptions
 from fasthep_validate.models.profile import CheckSettings
 from fasthep_validate.models.site_rules import broken
+from fasthep_validate.models.storage import Storage
 from fasthep_validate.models.written import Name, Ports, Text, Written, mistake, mistakes, nearest
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Site(Written):
     """Which ways are open between submit host and workers."""
     credentials: Credentials = Credentials()
     """Credentials that the work needs on the workers."""
+    storage: Storage = Storage()
+    """Storage that the work reads and writes."""
     timeouts: Timeouts = Timeouts()
     """How long to wait for what."""
     checks: CheckSettings = CheckSettings()
@@ -89,8 +92,9 @@ class Site(Written):
         ways = (
             (("credentials", *loc), error) for loc, error in self.credentials.unfit(self.execution.strategy)
         )
+        unregistered = self._unregistered({*others, *self.execution_modifiers})
         rules = broken(self.execution, self.batch)
-        mistakes("Site", [*self._unregistered({*others, *self.execution_modifiers}), *ways, *rules])
+        mistakes("Site", [*unregistered, *ways, *rules, *self._storage_without_credential()])
         return self
 
     def _unregistered(self, known: AbstractSet[str]) -> Iterator[Found]:
@@ -100,3 +104,10 @@ class Site(Written):
                 hint = nearest(modifier.name, known) or "Register it under execution_modifiers."
                 error = mistake(what, hint, needs=("execution_modifiers", modifier.name))
                 yield ("execution", "modifiers", index), error
+
+    def _storage_without_credential(self) -> Iterator[Found]:
+        for name, endpoint in self.storage.endpoints.items():
+            if endpoint.credential not in self.credentials.wanted:
+                what = f"{endpoint.credential!r} is used here, and the profile does not send it"
+                error = mistake(what, f"Write credentials: {{{endpoint.credential}: {{need: required}}}}.")
+                yield ("storage", "endpoints", name, "credential"), error

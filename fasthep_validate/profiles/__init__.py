@@ -99,6 +99,7 @@ def load_site(
             timeouts=site.timeouts,
             credentials=site.credentials,
             batch=site.batch,
+            storage=site.storage,
             modifiers={**registered, **_sources(site)},
             required_imports=site.checks.required_imports,
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
+    from fasthep_validate.models.access import Access
     from fasthep_validate.models.evidence import SubmitEvidence
     from fasthep_validate.models.probe import (
         HostInfo,
@@ -86,6 +87,11 @@ class Node:
     def environment(self) -> dict[str, str]:
         """Variables of the allow-list."""
         return self._seen("environment", self.probe.environment)
+
+    @property
+    def storage(self) -> tuple[Access, ...]:
+        """The profile's storage, as it was tried from this machine."""
+        return self._seen("storage", self.probe.storage)
 
     @property
     def scheduler_lookup(self) -> Lookup:

@@ -22,12 +22,13 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fasthep_validate.worker import probe_code, probe_credentials, probe_node
+    from fasthep_validate.worker import probe_code, probe_credentials, probe_node, probe_storage
     from fasthep_validate.worker.probe_config import Config, read_config
 else:
     import probe_code
     import probe_credentials
     import probe_node
+    import probe_storage
     from probe_config import read_config
 
 AT_ONCE = 3
@@ -35,6 +36,7 @@ PROBLEM = "problem: "  # before the name of a section that failed
 
 # Slowest first. Sections of a group share a process, and a fate.
 GROUPS: dict[str, tuple[str, ...]] = {
+    "storage": ("storage",),
     "imports": ("imports", "provenance"),
     "node": ("python", "limits", "environment", "thread_variables", "versions"),
     "leftovers": ("leftovers",),
@@ -55,6 +57,7 @@ SECTIONS: dict[str, Callable[[Config], object]] = {
     "host": probe_node.host,
     "scheduler_lookup": probe_node.scheduler_lookup,
     "credentials": probe_credentials.credentials,
+    "storage": probe_storage.storage,
     "provenance": probe_code.provenance,
 }
 
@@ -98,7 +101,8 @@ class Child:
 
     def __init__(self, group: str, config: Config) -> None:
         self.group = group
-        self.deadline = time.monotonic() + config.timeout
+        self.limit = probe_storage.limit(config) if group == "storage" else config.timeout
+        self.deadline = time.monotonic() + self.limit
         self.out, self.err = memory_file(), memory_file()
         self.pid = os.fork()
         if self.pid == 0:
@@ -165,9 +169,9 @@ class Run:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.waiting = list(GROUPS)
+        self.waiting = [group for group in GROUPS if group != "storage" or config.storage]
         self.running: list[Child] = []
-        self.found: dict[str, object] = {}
+        self.found: dict[str, object] = {} if config.storage else {"storage": []}
         self.problems: dict[str, str] = {}
 
     def until_done(self) -> dict[str, object]:
@@ -187,7 +191,7 @@ class Run:
         elif time.monotonic() > child.deadline:
             child.kill()
             out, _ = child.finish("")
-            self.take(child.group, out, f"timed out after {self.config.timeout:g} s")
+            self.take(child.group, out, f"timed out after {child.limit:g} s")
             time.sleep(0.01)
             child.status()  # one that hangs in the kernel does not die, and is left
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Config:
         timeout: seconds for each group of sections.
         environment_allow: variables to be recorded besides the usual ones.
         credentials: kinds of credentials that the profile asks for.
+        storage: endpoints of the profile, each with its ``name``.
+        storage_timeout: seconds for each of them.
     """
 
     root: str
@@ -36,6 +39,8 @@ class Config:
     timeout: float = 30.0
     environment_allow: list[str] = field(default_factory=list)
     credentials: list[str] = field(default_factory=list)
+    storage: list[dict[str, Any]] = field(default_factory=list)
+    storage_timeout: float = 60.0
 
 
 def read_config(path: str) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import pwd
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -139,7 +139,9 @@ class XRootD:
         (self.folder / "admin").mkdir(exist_ok=True)
         self._write()
         self._give_away()
-        self.daemon = Daemon.start(self._argv(), log=self.folder / "run.log", env=self._env())
+        self.daemon = Daemon.start(
+            self._argv(), log=self.folder / "run.log", env=self._env(), faketime=self.faketime
+        )
         self.daemon.wait_for_port(self.address, self.port)
         return self
 
@@ -225,5 +227,6 @@ class XRootD:
     def _give_away(self) -> None:
         """Let the server's user own what it serves; one that is not root is that user."""
         if os.geteuid() == 0:
+            uid = pwd.getpwnam(USER).pw_uid
             for path in (self.folder, *self.folder.rglob("*")):
-                shutil.chown(path, USER, None)
+                os.lchown(path, uid, -1)

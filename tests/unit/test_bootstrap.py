@@ -27,7 +27,7 @@ NEEDED = (
     *("worker.args", "probe.json.in", "dask.yaml", "ca.pem", "worker.pem", "worker.key"),
     *("relocate.py", "probe.py", "probe_code.py", "probe_config.py", "probe_node.py", "launch.py"),
     *("probe_credentials.py", "probe_der.py", "probe_file.py", "probe_kerberos.py", "probe_token.py"),
-    *("probe_trust.py", "probe_x509.py"),
+    *("probe_trust.py", "probe_x509.py", "probe_storage.py", "storage_access.py", "storage_clients.py"),
 )
 # Besides these the script needs sha256sum and env.
 USUAL = ("sh", "date", "tr", "df", "cat", "tail", "wc", "rm", "mkdir", "sleep", "tar", "gzip")

@@ -9,12 +9,13 @@ import fasthep_validate.worker
 from fasthep_validate.causes import CATALOGUE, FAULTS, explain, reference, stopped_in
 from fasthep_validate.causes.outside import UNKNOWN
 from fasthep_validate.causes.rules import RULES
+from fasthep_validate.causes.storage import STORAGE
 from fasthep_validate.models.event import Event, EventState, Phase
 from fasthep_validate.models.evidence import DaskEvidence, LogFile, WorkerEvidence
 from fasthep_validate.models.job import JobState, JobStatus
 
 # Not found by rules: a check that finds the fault names its entry.
-NAMED_BY_CHECKS = {entry.id for entry in FAULTS.values()}
+NAMED_BY_CHECKS = {entry.id for entry in (*FAULTS.values(), *STORAGE)}
 ERR = "debug/distributed/err/default-0.err"
 
 
@@ -201,7 +202,7 @@ def test_rules_name_entries_of_the_catalogue() -> None:
 
 
 def test_ids_are_well_formed_and_unique() -> None:
-    classes = "worker-start|environment|credential|connectivity|resources|batch|harness"
+    classes = "worker-start|environment|credential|connectivity|resources|batch|harness|storage"
     assert all(re.fullmatch(rf"FHV-({classes})-\d{{3}}", entry) for entry in CATALOGUE)
     assert all(key == entry.id for key, entry in CATALOGUE.items())
 

@@ -48,6 +48,7 @@ def test_every_family_is_there() -> None:
         "logs",
         "modifiers",
         "workflow",
+        "storage",
     }
     assert len(ALL) == len(FUNCTIONS)
 
@@ -83,7 +84,9 @@ def test_a_start_that_failed_fails_one_check_and_blocks_the_others(tmp_path: Pat
         possible |= {"environment.archive-intact"}
     if PHASES.index(phase) > PHASES.index("python"):
         possible |= {
-            name for name in OF_WORKER if name.startswith(("environment.", "resources.", "connectivity."))
+            name
+            for name in OF_WORKER
+            if name.startswith(("environment.", "resources.", "connectivity.", "storage."))
         }
     assert judged <= possible
 

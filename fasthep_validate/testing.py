@@ -58,8 +58,8 @@ from fasthep_validate.models.probe import (
     Scratch,
 )
 from fasthep_validate.models.profile import SiteProfile
-from fasthep_validate.models.workflow import WorkflowSeen
 from fasthep_validate.models.storage import Endpoint, Storage
+from fasthep_validate.models.workflow import WorkflowSeen
 from fasthep_validate.outcomes import Finding, judge
 from fasthep_validate.store import RunFolder, write_model
 from fasthep_validate.view import Run, Worker

@@ -27,8 +27,11 @@ from typing import TYPE_CHECKING, Any
 from fasthep_validate import bundled, leftovers, preflight, process
 from fasthep_validate.batch import BATCHES
 from fasthep_validate.batch.nodes import pin
+from fasthep_validate.causes import FAULTS
 from fasthep_validate.cluster import Cluster
-from fasthep_validate.errors import FasthepValidateError, NoWorkersError
+from fasthep_validate.credentials.delivery import Delivery
+from fasthep_validate.credentials.preflight import examine
+from fasthep_validate.errors import ConfigError, FasthepValidateError, NoWorkersError, Problem
 from fasthep_validate.events import read_probe
 from fasthep_validate.hub_config import submit_environment
 from fasthep_validate.logs import collect
@@ -100,6 +103,7 @@ class Campaign:
     def __post_init__(self) -> None:
         self._dask: dict[str, DaskEvidence] = {}
         self._submit = SubmitEvidence()
+        self._delivery = Delivery()
         self._probe: Future[NodeProbe | None] | None = None
 
     @classmethod
@@ -137,14 +141,33 @@ class Campaign:
         """Pack the environment, or find it packed.
 
         Raises:
+            ConfigError: a credential that is required would not do.
             PackError: it cannot be packed.
         """
+        self._check_credentials()
         self.progress.step(f"environment {self.site.execution.environment.prefix}: looking for changes")
         self.packed = pack(self.site.execution.environment, cache=cache_folder(), say=self.progress.step)
         write_model(self.folder.path / "pack.json", self.packed)
         for note in self.packed.notes:
             self.progress.step(note)
         return self.packed
+
+    def _check_credentials(self) -> None:
+        """Before anything is packed or queued."""
+        checked = examine(self.site.execution)
+        for line in checked.lines():
+            self.progress.step(line)
+        self._submit = self._submit.model_copy(
+            update={"credentials": tuple(each.seen for each in checked.found.values())}
+        )
+        if checked.refusals:
+            raise ConfigError(
+                *(
+                    Problem(f"credentials.{kind}", fault.words, FAULTS[fault.code].remedy)
+                    for kind, fault in checked.refusals
+                )
+            )
+        self._delivery = Delivery.of(checked)
 
     def open(self) -> Cluster:
         """Start scheduler and workers and wait for them; a worker that does not come is evidence.
@@ -156,7 +179,12 @@ class Campaign:
         self._probe = ThreadPoolExecutor(1, "probe").submit(self._probe_submit_host, packed)
         with held():  # from its first moment on there is a private folder to remove
             self.cluster = Cluster(
-                self.site.execution, packed, self.folder, progress=self.progress, record=self.record
+                self.site.execution,
+                packed,
+                self.folder,
+                progress=self.progress,
+                record=self.record,
+                delivery=self._delivery,
             )
         self.cluster.start()
         self.cluster.wait()
@@ -175,7 +203,9 @@ class Campaign:
                     found[worker].setdefault("problems", {})["workflow"] = seen["problem"]
         self._dask = {worker: DaskEvidence.model_validate(facts) for worker, facts in found.items()}
         probe = self._probe.result() if self._probe else None
-        self._submit = SubmitEvidence.model_validate({**cluster.scheduler_evidence(), "probe": probe})
+        self._submit = SubmitEvidence.model_validate(
+            {**cluster.scheduler_evidence(), "probe": probe, "credentials": self._submit.credentials}
+        )
         self._store(cluster)
         write_model(self.folder.path / "connection.json", cluster.connection())
 

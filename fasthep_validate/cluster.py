@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from fasthep_validate.batch import BATCHES
 from fasthep_validate.batch.watch import NodeWatch
 from fasthep_validate.connection import Connection, connect
+from fasthep_validate.credentials.delivery import Delivery
+from fasthep_validate.credentials.renewal import Renewal
 from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
@@ -58,8 +60,10 @@ class Cluster:
         *,
         progress: Progress,
         record: Record,
+        delivery: Delivery = Delivery(),  # noqa: B008 - frozen
     ) -> None:
         self.execution = execution
+        self.delivery = delivery
         self.packed = packed
         self.folder = folder
         self.progress = progress
@@ -79,6 +83,7 @@ class Cluster:
         self._jobs = Jobs(way.make(self._scratch), say=progress.step)
         self._way = way
         self._watch = NodeWatch(None, ())
+        self._renewal = Renewal(delivery, self._private / "credentials", push=self._renew, say=progress.step)
 
     def __enter__(self) -> Self:
         try:
@@ -123,12 +128,19 @@ class Cluster:
             self._tls.worker.cert: "worker.pem",
             self._tls.worker.key: "worker.key",
         }
-        self._plan = Plan(self.execution, self.packed, self.folder, self._way.told, secrets)
+        with held():  # copies of secrets go away with the private folder
+            secrets |= self.delivery.stage(self._private / "credentials")
+        settings = self.delivery.settings()
+        self._plan = Plan(self.execution, self.packed, self.folder, self._told, secrets, settings)
         self._endpoint = Endpoint(host.strip("[]"), int(port))
         self.jobs = self._plan.jobs(self._endpoint)
         self.progress.step(f"scheduler at {address}; submitting {len(self.jobs)} jobs")
         self._watch = NodeWatch(self._way.nodes, self.jobs)
         self._submit(self.jobs)
+        self._renewal.start()
+
+    def _told(self, pool: Pool, node: str) -> dict[str, str]:
+        return {**self._way.told(pool, node), **self.delivery.directives()}
 
     def scale(self, pool: str, workers: int, *, wait: bool = True) -> tuple[str, ...]:
         """Let a pool have this many workers; returns those that it then has or may still get.
@@ -225,6 +237,11 @@ class Cluster:
         facts: dict[str, Any] = self.hub.ask("scheduler", timeout=self._patience())
         return facts
 
+    def _renew(self, copy: Path) -> dict[str, str]:
+        """Let the hub take a renewed credential to all workers: worker -> what went wrong there."""
+        failed: dict[str, str] = self.hub.ask("renew", str(copy), timeout=self._patience())
+        return failed
+
     @property
     def left(self) -> bool:
         """Whether jobs may be left, because the batch system did not answer when they were removed."""
@@ -255,6 +272,7 @@ class Cluster:
 
     def close(self) -> None:
         """Retire all workers, give their jobs time to exit, end what remains, remove the private folder."""
+        self._renewal.stop()
         if self._client is not None:
             self._client.close(timeout=5)
             self._client = None

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate.batch import BATCHES
+from fasthep_validate.credentials.delivery import Delivery
+from fasthep_validate.credentials.preflight import examine
 from fasthep_validate.plan import Endpoint, Plan, scheduler_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from fasthep_validate.models.execution import Strategy
+    from fasthep_validate.models.execution import Pool, Strategy
     from fasthep_validate.models.job import JobSpec
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.models.profile import SiteProfile
@@ -28,7 +30,13 @@ def planned(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[Jo
     names = ("ca.pem", "worker.pem", "worker.key")
     secrets = {Path("<made for the run>") / name: name for name in names}
     scheduler = Endpoint(scheduler_host(site.execution.scheduler), site.execution.scheduler.port)
-    return Plan(site.execution, packed, folder, way.told, secrets).jobs(scheduler)
+    delivery = Delivery.of(examine(site.execution))
+    secrets |= delivery.files(Path("<copied for the run>"))
+
+    def told(pool: Pool, node: str) -> dict[str, str]:
+        return {**way.told(pool, node), **delivery.directives()}
+
+    return Plan(site.execution, packed, folder, told, secrets, delivery.settings()).jobs(scheduler)
 
 
 def as_json(jobs: Iterable[JobSpec], strategy: Strategy) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ PROBE = (
     "probe_der.py", "probe_file.py", "probe_kerberos.py", "probe_token.py", "probe_trust.py", "probe_x509.py",
     "probe_storage.py", "storage_access.py", "storage_clients.py",
 )  # fmt: skip
+# Keys of job.params about credentials; an empty value asks for nothing.
+CREDENTIALS = ("x509_proxy", "x509_ca", "krb5_ccache", "bearer_token", "credentials_required")
 # Files of the package that go with every job, flat into its directory.
 SHIPPED = (SCRIPT, "relocate.py", *PROBE, "launch.py")
 # Names of glibc's libraries and of the GPU driver's: the node provides them, whatever the pack says.
@@ -68,6 +70,7 @@ class Plan:
         folder: the run folder; files are written to its ``jobs``.
         directives: what the batch system is told for a job of a pool; the name of a node pins it there.
         secrets: files that go with every job and are not shown, path -> name in the job's directory.
+        credentials: what the job script puts in place, by the keys of :data:`CREDENTIALS`.
     """
 
     execution: ExecutionConfig
@@ -75,6 +78,7 @@ class Plan:
     folder: RunFolder
     directives: Callable[[Pool, str], dict[str, str]]
     secrets: Mapping[Path, str]
+    credentials: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(CREDENTIALS, ""))
 
     def jobs(self, scheduler: Endpoint) -> tuple[JobSpec, ...]:
         """Write the files of every job and describe it."""
@@ -145,6 +149,7 @@ class Plan:
             "nthreads": pool.nthreads,
             "start_timeout": round(min(20.0, self.execution.timeouts.worker_start)),
             "remove_directory": "yes" if self.execution.strategy == "local" else "no",
+            **self.credentials,
         }
         return "".join(f"{key}={value}\n" for key, value in values.items())
 

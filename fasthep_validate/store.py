@@ -75,7 +75,7 @@ class RunFolder:
 def new_run(outdir: Path, site: str) -> RunFolder:
     """Make ``<outdir>/<site>/<UTC time>`` and let ``latest`` point at it.
 
-    Two runs within the same second get folders of their own (``...Z-2``).
+    It is the owner's alone (mode 0700). Two runs within the same second get folders of their own (``...Z-2``).
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -110,7 +110,7 @@ def _claim(parent: Path, stamp: str) -> Path:
     for attempt in range(1, 1000):
         path = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
         with suppress(FileExistsError):
-            path.mkdir()
+            path.mkdir(mode=0o700)
             return path
     raise FileExistsError(0, "a thousand runs within one second", str(parent))
 

@@ -36,11 +36,11 @@ class Job:
     params: dict[str, str]
     env: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/local/bin:/usr/bin:/bin"})
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, script: Path = SCRIPT) -> subprocess.Popen[str]:
         lines = [f"{key}={value}\n" for key, value in self.params.items()]
         (self.directory / "job.params").write_text("".join(lines))
         return subprocess.Popen(
-            [*self.shell, str(SCRIPT), str(self.directory / "job.params")],
+            [*self.shell, str(script), str(self.directory / "job.params")],
             cwd="/",
             env=self.env,
             stdin=subprocess.DEVNULL,

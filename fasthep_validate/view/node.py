@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from fasthep_validate.models.access import Access
+    from fasthep_validate.models.credential import CredentialSeen
     from fasthep_validate.models.evidence import SubmitEvidence
     from fasthep_validate.models.probe import (
         HostInfo,
@@ -92,6 +93,11 @@ class Node:
     def storage(self) -> tuple[Access, ...]:
         """The profile's storage, as it was tried from this machine."""
         return self._seen("storage", self.probe.storage)
+
+    @property
+    def credentials(self) -> tuple[CredentialSeen, ...]:
+        """Credentials that the profile asks for, as they are found there."""
+        return self._seen("credentials", self.probe.credentials)
 
     @property
     def scheduler_lookup(self) -> Lookup:

@@ -12,20 +12,21 @@
 # after the word FHV-EVENT. The last line is `exited`; without one the job was killed by SIGKILL or the
 # node is lost.
 #
-# Exit codes: 64 parameters, 65 transferred, 66 preflight, 67 extracted, 69 python (68 is kept for
-# credentials), 128+n after signal n, else that of the worker.
+# Exit codes: 64 parameters, 65 transferred, 66 preflight, 67 extracted, 68 credentials, 69 python,
+# 128+n after signal n, else that of the worker.
 set -u
 umask 077
 
 KEYS='worker archive sha256 archive_size tree_size code code_sha256 code_size root python base_python scheduler_host scheduler_port
-nthreads start_timeout remove_directory'
+nthreads start_timeout remove_directory x509_proxy x509_ca krb5_ccache bearer_token credentials_required'
 MARKER=.fasthep-validate-job
 TCP_LIMIT=5  # seconds for one attempt to connect
 NAME_LIMIT=5 # seconds until a name that does not resolve is given up
 KILL_AFTER=10 # seconds between TERM and KILL
+KEEP=20 # seconds between two looks at a token that HTCondor renews
 LOW_DISK=1024 # KiB; with less than this left, a failed extraction is put down to the disk
 
-worker='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes=''
+worker='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes='' placed='' keeper=''
 
 # ---- events ---------------------------------------------------------------------------------------
 
@@ -82,6 +83,7 @@ fail() { # CODE DETAIL: the phase failed, and with it the job
         transferred) exit 65 ;;
         preflight) exit 66 ;;
         extracted) exit 67 ;;
+        credentials) exit 68 ;;
         *) exit 69 ;;
     esac
 }
@@ -93,6 +95,7 @@ finish() {
     trap '' HUP INT TERM USR2 XCPU
     trap - EXIT
     [ -z "$notes" ] || rm -f "$notes"
+    remove_credentials
     if [ -n "$caught" ]; then
         event exited fail signal "signal $caught"
     elif [ "$code" -ne 0 ]; then
@@ -102,6 +105,18 @@ finish() {
     fi
     remove_directory
     exit "$code"
+}
+
+remove_credentials() { # nothing of them is left, whatever becomes of the directory
+    [ -z "$keeper" ] || kill "$keeper" 2>/dev/null
+    [ -n "$dir" ] || return 0
+    rm -rf -- "$dir/credentials"
+    for text in "${p_x509_proxy:-}" "${p_krb5_ccache:-}" "${p_bearer_token:-}"; do
+        case $text in
+            '' | */* | env | unset | service:*) ;;
+            *) rm -f -- "$dir/$text" ;;
+        esac
+    done
 }
 
 remove_directory() { # only what a marker file says is a job's directory
@@ -233,6 +248,11 @@ read_params() { # every known key becomes the variable p_KEY
             nthreads) p_nthreads=$value ;;
             start_timeout) p_start_timeout=${value%%.*} ;;
             remove_directory) p_remove_directory=$value ;;
+            x509_proxy) p_x509_proxy=$value ;;
+            x509_ca) p_x509_ca=$value ;;
+            krb5_ccache) p_krb5_ccache=$value ;;
+            bearer_token) p_bearer_token=$value ;;
+            credentials_required) p_credentials_required=$value ;;
             *) continue ;;
         esac
         seen="$seen$key "
@@ -450,6 +470,121 @@ explain_python() {
     fail cannot-start "the packed Python does not start, exit code $1: $words"
 }
 
+credentials() {
+    if [ -z "$p_x509_proxy$p_x509_ca$p_krb5_ccache$p_bearer_token$p_credentials_required" ]; then
+        event credentials skip '' 'none asked for' && return
+    fi
+    begin credentials
+    [ -z "$p_x509_proxy" ] || x509_credential
+    [ -z "$p_x509_ca" ] || trusted_authorities
+    [ -z "$p_krb5_ccache" ] || kerberos_credential
+    [ -z "$p_bearer_token" ] || token_credential
+    end "${placed#; }"
+}
+
+lacking() { # KIND CODE DETAIL: the phase has failed if the credential is required
+    case " $p_credentials_required " in
+        *" $1 "*) fail "$2" "$1: $3" ;;
+    esac
+    placed="$placed; $1: none, $3"
+}
+
+in_place() { # NAME: a file of the job goes where only the owner sees it; false if it is not there
+    [ -s "$1" ] && mkdir -p credentials && chmod 700 credentials && mv -f "$1" "credentials/$1" &&
+        chmod 600 "credentials/$1"
+}
+
+x509_credential() {
+    case $p_x509_proxy in
+        env)
+            case ${X509_USER_PROXY:-} in
+                '') lacking x509 not-delivered 'the batch system did not set X509_USER_PROXY' && return ;;
+                /*) ;;
+                *) X509_USER_PROXY=$dir/$X509_USER_PROXY ;;
+            esac
+            ;;
+        /*) X509_USER_PROXY=$p_x509_proxy ;;
+        *)
+            in_place "$p_x509_proxy" || { lacking x509 missing "$p_x509_proxy did not arrive" && return; }
+            X509_USER_PROXY=$dir/credentials/$p_x509_proxy
+            ;;
+    esac
+    [ -r "$X509_USER_PROXY" ] || { lacking x509 unreadable "$X509_USER_PROXY cannot be read here" && return; }
+    export X509_USER_PROXY
+    placed="$placed; x509: $X509_USER_PROXY"
+}
+
+trusted_authorities() { # one that is not there is told by the checks: what the work needs it for may do without
+    X509_CERT_DIR=$p_x509_ca
+    case $p_x509_ca in
+        /*) ;;
+        *)
+            X509_CERT_DIR=$dir/authorities
+            mkdir -p authorities
+            LC_ALL=C run tar --no-same-owner -xzf "$p_x509_ca" -C authorities ||
+                fail extract-failed "$p_x509_ca: exit code $?: $words"
+            ;;
+    esac
+    export X509_CERT_DIR
+}
+
+kerberos_credential() {
+    case $p_krb5_ccache in
+        unset) unset KRB5CCNAME && return ;;
+        env)
+            [ -n "${KRB5CCNAME:-}" ] || { lacking kerberos not-delivered 'the batch system did not set KRB5CCNAME' && return; }
+            ;;
+        *)
+            in_place "$p_krb5_ccache" || { lacking kerberos missing "$p_krb5_ccache did not arrive" && return; }
+            KRB5CCNAME=FILE:$dir/credentials/$p_krb5_ccache
+            ;;
+    esac
+    export KRB5CCNAME
+    placed="$placed; kerberos: $KRB5CCNAME"
+}
+
+token_credential() {
+    unset BEARER_TOKEN # it goes before any file
+    case $p_bearer_token in
+        service:*) service_token "${_CONDOR_CREDS:-}/${p_bearer_token#service:}.use" || return 0 ;;
+        /*) BEARER_TOKEN_FILE=$p_bearer_token ;;
+        *)
+            in_place "$p_bearer_token" || { lacking token missing "$p_bearer_token did not arrive" && return; }
+            BEARER_TOKEN_FILE=$dir/credentials/$p_bearer_token
+            ;;
+    esac
+    [ -r "$BEARER_TOKEN_FILE" ] || { lacking token unreadable "$BEARER_TOKEN_FILE cannot be read here" && return; }
+    export BEARER_TOKEN_FILE
+    placed="$placed; token: $BEARER_TOKEN_FILE"
+}
+
+service_token() { # FILE of HTCondor's credmon: a raw token is used as it lies, of a JSON a raw copy is kept fresh
+    [ -s "$1" ] || { lacking token not-delivered "HTCondor brought no $1" && return 1; }
+    BEARER_TOKEN_FILE=$1
+    case $(tr -d ' \t\r\n' <"$1" | cut -c 1) in
+        '{') ;;
+        *) return 0 ;;
+    esac
+    BEARER_TOKEN_FILE=$dir/credentials/bearer_token
+    raw_token "$1" || { lacking token garbage "$1 holds no access_token" && return 1; }
+    keep_token "$1" </dev/null >/dev/null 2>&1 &
+    keeper=$!
+}
+
+raw_token() { # FILE: the access token of a JSON becomes credentials/bearer_token, in one step
+    mkdir -p credentials && chmod 700 credentials &&
+        tr -d '\r\n' <"$1" | sed -n 's/.*"access_token"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' \
+            >credentials/.bearer_token && [ -s credentials/.bearer_token ] &&
+        mv -f credentials/.bearer_token credentials/bearer_token
+}
+
+keep_token() { # FILE: HTCondor renews it in place
+    trap - HUP INT TERM USR2 XCPU EXIT
+    while sleep "$KEEP"; do
+        raw_token "$1"
+    done
+}
+
 scrub() { # nothing of the node's Python or of the user's Dask may leak into the worker
     newline='
 '
@@ -523,6 +658,6 @@ check_params
 transferred
 preflight
 extracted
-event credentials skip '' 'none asked for'
+credentials
 probed
 work

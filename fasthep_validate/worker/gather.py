@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from distributed import Client, Scheduler
     from distributed.scheduler import WorkerState
 
-    from fasthep_validate.worker import lifetime, modified, placement, tasks, wire, workflow
+    from fasthep_validate.worker import lifetime, modified, placement, renewal, tasks, wire, workflow
     from fasthep_validate.worker.hub import Config
 
     Facts = dict[str, object]
@@ -28,6 +29,7 @@ else:
     import lifetime
     import modified
     import placement
+    import renewal
     import tasks
     import wire
     import workflow
@@ -35,7 +37,7 @@ else:
 T = TypeVar("T")
 
 # The worker environment has none of these modules: they travel with each call.
-for _module in (tasks, modified, workflow, sys.modules[__name__]):
+for _module in (tasks, modified, renewal, workflow, sys.modules[__name__]):
     cloudpickle.register_pickle_by_value(_module)
 
 # More workers than this are not tried each with each, but each with its neighbours in a ring.
@@ -164,6 +166,15 @@ class Gatherer:
                 return {"workflow": await seen}
         except Exception as error:
             return {"problem": self._words(error)}
+
+    async def renew(self, copy: str) -> dict[str, str]:
+        """Take a renewed credential to all workers: worker -> what went wrong there, empty if nothing did."""
+        bring = renewal.carrying(Path(copy))
+        states = {str(state.name): state for state in self.scheduler.workers.values()}
+        asked = (self._until(self._run(state, bring), state) for state in states.values())
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        told = (self._words(answer) if isinstance(answer, BaseException) else answer for answer in answers)
+        return dict(zip(states, told))
 
     async def close_workers(self, grace: float) -> None:
         """Close all workers, each within ``grace`` seconds."""

@@ -218,6 +218,7 @@ async def _answer(gatherer: Gatherer, request: Request) -> None:
         "workflow": gatherer.for_workflow,
         "scheduler": gatherer.scheduler_evidence,
         "retire": gatherer.retire,
+        "renew": gatherer.renew,
     }
     try:
         result = await methods[request["do"]](*request["args"])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fasthep_validate.plan import CREDENTIALS
 from tests.job_script import SCRIPT, Job
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, port: int) -> Job:
         "nthreads": "3",
         "start_timeout": "0",
         "remove_directory": "no",
+        **dict.fromkeys(CREDENTIALS, ""),
         "some_later_key": "$(touch /tmp/never)",
     }
     made = Job(directory, shell, params)

@@ -33,8 +33,11 @@ OF_WORKER = {
     identity: check for identity, check in ALL.items() if "worker" in inspect.signature(check).parameters
 }
 OF_RUN = {identity: check for identity, check in ALL.items() if identity not in OF_WORKER}
-# These have nothing to say of a pool without GPUs, and of a run without a workflow.
-NOT_APPLICABLE = {"resources.gpus", *(identity for identity in ALL if identity.startswith("workflow."))}
+# These have nothing to say of a pool without GPUs, of a run without a workflow, and of one without credentials.
+NOT_APPLICABLE = {
+    "resources.gpus",
+    *(identity for identity in ALL if identity.startswith(("workflow.", "credentials."))),
+}
 START = "worker_start.started"
 
 
@@ -49,6 +52,7 @@ def test_every_family_is_there() -> None:
         "modifiers",
         "workflow",
         "storage",
+        "credentials",
     }
     assert len(ALL) == len(FUNCTIONS)
 

@@ -109,20 +109,21 @@ class User:
 
     def left(self) -> list[str]:
         """What is left of runs: processes that name our temporary folder, or anything in it."""
+        told = (_arguments(process) for process in Path("/proc").glob("[0-9]*/cmdline"))
         processes = [
-            process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            for process in Path("/proc").glob("[0-9]*/cmdline")
-            if _readable(process) and str(self.tmp).encode() in process.read_bytes()
+            words.replace(b"\0", b" ").decode(errors="replace")
+            for words in told
+            if str(self.tmp).encode() in words
         ]
         return processes + [str(path) for path in self.tmp.iterdir()]
 
 
-def _readable(path: Path) -> bool:
+def _arguments(path: Path) -> bytes:
+    """Of a process that may have ended in the meantime."""
     try:
-        path.read_bytes()
+        return path.read_bytes()
     except OSError:
-        return False
-    return True
+        return b""
 
 
 @pytest.fixture(scope="session")

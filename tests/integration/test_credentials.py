@@ -1,0 +1,288 @@
+"""Credentials through a whole run, as a user runs it: refused, brought, renewed, removed, and never told."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ccache import FORWARDABLE, RENEWABLE, Cache, Entry
+from tests.credentials import put
+from tests.servers.ca import Authority, Pair
+from tests.servers.proxies import proxy
+from tests.servers.tokens import Issuer
+from tests.servers.voms import Vo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.conftest import User
+
+HOUR = timedelta(hours=1)
+SITE = """\
+site: fast
+execution:
+  pools: {default: {resources: {cpus: 1, memory: 1 GB}, workers: 1}}
+  environment: {type: shared-prefix, prefix: current}
+timeouts: {worker_start: 60, worker_shutdown: 20, death: 20}
+credentials:
+  x509: {need: required, vo: testvo, ca: ship}
+  kerberos: {need: required, realm: TEST.REALM}
+  token: {need: required, scopes: ["storage.read:/"]}
+"""
+
+
+@dataclass
+class Purse:
+    """A user's credentials, with what of them must never be seen."""
+
+    folder: Path
+    authority: Authority
+    identity: Pair
+    vo: Vo
+    issuer: Issuer
+
+    @classmethod
+    def make(cls, folder: Path) -> Purse:
+        folder.mkdir()
+        authority = Authority()
+        purse = cls(
+            folder, authority, authority.user(), Vo("testvo", authority.host("voms.test")), Issuer(port=1)
+        )
+        authority.install(folder / "certificates")
+        purse.proxy()
+        now = int(time.time())
+        entry = Entry(
+            "krbtgt/TEST.REALM@TEST.REALM",
+            now,
+            now + 36_000,
+            now + 600_000,
+            FORWARDABLE | RENEWABLE,
+            os.urandom(32),
+            os.urandom(200),
+        )
+        put(folder / "krb5cc", Cache("alice@TEST.REALM", (entry,)).dump())
+        put(folder / "token", purse.issuer.token())
+        purse.secrets = [entry.key, entry.ticket]
+        return purse
+
+    def __post_init__(self) -> None:
+        self.secrets: list[bytes] = []
+
+    def proxy(self, lifetime: timedelta = 12 * HOUR) -> None:
+        pair = proxy(
+            self.identity, lifetime=lifetime, acs=[self.vo.attributes(self.identity, lifetime=lifetime)]
+        )
+        new = put(self.folder / "new", pair.proxy_pem())
+        new.replace(self.folder / "proxy.pem")
+
+    def environ(self) -> dict[str, str]:
+        return {
+            "X509_USER_PROXY": str(self.folder / "proxy.pem"),
+            "X509_CERT_DIR": str(self.folder / "certificates"),
+            "KRB5CCNAME": f"FILE:{self.folder / 'krb5cc'}",
+            "BEARER_TOKEN_FILE": str(self.folder / "token"),
+        }
+
+    def canaries(self) -> Iterator[tuple[str, bytes]]:
+        """Pieces of 16 bytes that cover every secret, in each form in which one could be written."""
+        key = (self.folder / "proxy.pem").read_text().split("PRIVATE KEY-----")[1].split("-----END")[0]
+        body = "".join(key.split())
+        raw = {
+            "key": base64.b64decode(body),
+            "signature": (self.folder / "token").read_bytes().rpartition(b".")[2],
+        }
+        yield from _pieces("key as PEM", body.encode())
+        for number, secret in enumerate([*self.secrets, *raw.values()]):
+            yield from _pieces(f"secret {number}", secret)
+            yield from _pieces(f"secret {number} in hex", secret.hex().encode())
+            for shift in range(3):
+                yield from _pieces(f"secret {number} in base64", base64.b64encode(secret[shift:]))
+        for name in ("proxy.pem", "krb5cc", "token"):
+            content = (self.folder / name).read_bytes()
+            for digest in ("md5", "sha1", "sha256", "sha512"):
+                yield f"{digest} of {name}", hashlib.new(digest, content).hexdigest().encode()
+
+
+def _pieces(name: str, secret: bytes) -> Iterator[tuple[str, bytes]]:
+    yield from ((name, secret[at : at + 16]) for at in range(len(secret) - 15))
+
+
+@pytest.fixture
+def purse(user: User, tmp_path: Path) -> Purse:
+    made = Purse.make(tmp_path / "purse")
+    user.env |= made.environ()
+    return made
+
+
+def leaks(purse: Purse, texts: dict[str, bytes]) -> list[str]:
+    """Where a piece of a secret is; the pieces are looked up by what is in the texts, which is quick."""
+    wanted: dict[bytes, str] = {}
+    for name, piece in purse.canaries():
+        wanted[piece[:16]] = name
+    return [
+        f"{where}: {wanted[text[at : at + 16]]}"
+        for where, text in texts.items()
+        for at in range(len(text) - 15)
+        if text[at : at + 16] in wanted
+    ]
+
+
+def written(user: User) -> dict[str, bytes]:
+    """Everything that a run left in its folder and said, line breaks taken out of what may be PEM."""
+    files = [path for path in (user.home / "fasthep-validate-results").rglob("*") if path.is_file()]
+    texts = {str(path): path.read_bytes() for path in [*files, user.home / "out.txt", user.home / "err.txt"]}
+    return texts | {f"{name} joined": re.sub(rb"\s|\\n", b"", text) for name, text in texts.items()}
+
+
+def processes(user: User) -> dict[str, bytes]:
+    """Arguments and environments of the processes of a run."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            about = {name: (process / name).read_bytes() for name in ("cmdline", "environ")}
+        except OSError:
+            continue
+        if str(user.tmp).encode() in b"".join(about.values()):
+            found.update({f"{process}/{name}": text for name, text in about.items()})
+    return found
+
+
+def test_the_canaries_sing(purse: Purse) -> None:
+    """The search finds what it is for, or it would prove nothing."""
+    key = (purse.folder / "proxy.pem").read_bytes()
+    assert leaks(purse, {"pem": key.replace(b"\n", b"")})
+    assert leaks(purse, {"hex": purse.secrets[0].hex().encode()})
+    assert leaks(purse, {"base64": base64.b64encode(b"x" + purse.secrets[1])})
+    assert leaks(purse, {"token": (purse.folder / "token").read_bytes()[-20:]})
+    assert not leaks(purse, {"claims": b"/DC=test/CN=alice expires"})
+
+
+def test_a_whole_run(user: User, purse: Purse) -> None:
+    started = user.start("--site", user.site(SITE), "-v")
+    seen: dict[str, bytes] = {}
+    modes: dict[str, int] = {}
+    while started.poll() is None:
+        seen |= processes(user)
+        for path in user.tmp.glob("fasthep-validate-*/**/credentials/*"):
+            try:
+                modes[path.name] = stat.S_IMODE(path.stat().st_mode)
+            except OSError:
+                continue
+        time.sleep(0.1)
+    done = user.done(started)
+    assert done.code == 0, done.everything
+    report = user.report()
+    outcomes = {check.id: check.outcome for check in report.checks if check.family == "credentials"}
+    assert set(outcomes.values()) == {"pass"}, outcomes
+    assert set(modes.values()) == {0o600}
+    assert {"x509.pem", "krb5cc", "bearer_token"} <= set(modes)
+    assert len(seen) > 4
+    assert leaks(purse, written(user) | seen) == []
+    folder = user.run_folder()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert "/DC=test/CN=alice" in (folder / "evidence" / "default-0.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda purse: purse.proxy(-HOUR),
+            r"credentials\.x509:theproxyof/DC=test/CN=aliceexpiredat.*Getanewone",
+        ),
+        (
+            lambda purse: (purse.folder / "krb5cc").chmod(0o644),
+            r"credentials\.kerberos:\S+hasmode0644\.chmod600",
+        ),
+        (
+            lambda purse: (purse.folder / "token").write_text("x.y"),
+            r"credentials\.token:\S+holdsnoJSONWebToken",
+        ),
+    ],
+    ids=["expired", "mode", "garbage"],
+)
+def test_what_is_required_and_bad_ends_the_run_before_it_begins(
+    user: User, purse: Purse, spoil: object, words: str
+) -> None:
+    assert callable(spoil)
+    spoil(purse)
+    done = user.run("--site", user.site(SITE))
+    assert done.code == 2, done.everything
+    assert re.search(words, "".join(done.out.split())), done.out
+    assert "Traceback" not in done.everything
+    assert "looking for changes" not in done.err  # nothing is packed
+    assert leaks(purse, written(user)) == []
+
+
+def test_a_crash_tells_nothing(user: User, purse: Purse) -> None:
+    """A worker that dies at once, and a command that is killed."""
+    broken = SITE.replace("timeouts:", "config: {worker_extra_args: [--no-such-option]}\ntimeouts:").replace(
+        "config:", "  config:"
+    )
+    done = user.run("--site", user.site(broken), "-v")
+    assert done.code != 0
+    started = user.start("--site", user.site(SITE), "-v")
+    user.wait_for("submitting")
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    deadline = time.monotonic() + 60
+    while user.left() and time.monotonic() < deadline:  # the hub goes last, and takes the copies with it
+        time.sleep(0.2)
+    assert user.left() == []
+    assert leaks(purse, written(user)) == []
+
+
+def test_a_renewed_proxy_reaches_the_worker(user: User, purse: Purse) -> None:
+    purse.proxy(2 * HOUR)
+    script = user.home / "own.py"
+    script.write_text(
+        RENEWING.format(site=str(user.site(SITE)), outdir=str(user.home / "fasthep-validate-results"))
+    )
+    with subprocess.Popen(
+        [sys.executable, script], env=user.environment(), cwd=user.home, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "open\n"
+        purse.proxy(10 * HOUR)
+        fresh = (purse.folder / "proxy.pem").read_bytes()
+        answer = child.stdout.readline()
+        child.wait(60)
+    assert answer == f"{hashlib.sha256(fresh).hexdigest()} 600\n"
+
+
+RENEWING = """\
+import hashlib, os, time
+from fasthep_validate import load_site, open_pools
+from fasthep_validate.credentials import renewal
+
+renewal.Renewal.__init__.__kwdefaults__["interval"] = 0.2
+
+def digest():
+    path = os.environ["X509_USER_PROXY"]
+    mode = oct(os.stat(path).st_mode & 0o777)[2:]
+    return hashlib.sha256(open(path, "rb").read()).hexdigest() + " " + mode
+
+if __name__ == "__main__":
+    with open_pools(load_site("{site}"), outdir="{outdir}") as pools:
+        before = pools.client.submit(digest, pure=False).result()
+        print("open", flush=True)
+        for _ in range(150):
+            now = pools.client.submit(digest, pure=False).result()
+            if now != before:
+                break
+            time.sleep(0.2)
+        print(now, flush=True)
+"""

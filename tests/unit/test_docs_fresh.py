@@ -33,6 +33,7 @@ PROFILE_PAGES = (
     "how-to/write-a-profile.md",
     "how-to/htcondor.md",
     "how-to/slurm.md",
+    "how-to/credentials.md",
     "how-to/known-failures.md",
     "tutorial/first-run.md",
 )

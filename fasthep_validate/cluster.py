@@ -17,7 +17,7 @@ from fasthep_validate.credentials.renewal import Renewal
 from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
-from fasthep_validate.hub_config import AT_ONCE, hub_config, submit_environment
+from fasthep_validate.hub_config import AT_ONCE, hub_config, hub_environment
 from fasthep_validate.jobs import POLL, Jobs
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.plan import Endpoint, Plan
@@ -118,7 +118,7 @@ class Cluster:
                 hub_config(self.execution, self._tls, self._private),
                 folder=self._private,
                 log=self.folder.debug / "logs" / "scheduler.log",
-                env=submit_environment(),
+                env=hub_environment(),
             )
             self.record.helper(self._hub.pid)
         address = self._hub.wait_ready().address

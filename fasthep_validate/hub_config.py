@@ -49,6 +49,11 @@ def hub_config(execution: ExecutionConfig, tls: RunTls, private: Path) -> dict[s
     }
 
 
+def hub_environment() -> dict[str, str]:
+    """Environment of the hub, which has no use for a token that is the value of a variable."""
+    return {name: value for name, value in submit_environment().items() if name != "BEARER_TOKEN"}
+
+
 def submit_environment() -> dict[str, str]:
     """Environment for the shipped Python on the submit host: ours, less what would change Python or Dask."""
     prefixes = ("PYTHON", "DASK_", "LD_PRELOAD")

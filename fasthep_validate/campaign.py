@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fasthep_validate import bundled, leftovers, preflight, process
-from fasthep_validate.batch import BATCHES
+from fasthep_validate.batch import way_of
 from fasthep_validate.batch.nodes import pin
 from fasthep_validate.causes import FAULTS
 from fasthep_validate.cluster import Cluster
@@ -70,7 +70,7 @@ def pinned(site: SiteProfile, nodes: str) -> SiteProfile:
     """The profile with one worker pinned to each of these nodes; as it is when none are named."""
     if not nodes:
         return site
-    execution = pin(site.execution, nodes, BATCHES[site.execution.strategy].nodes)
+    execution = pin(site.execution, nodes, way_of(site.execution).nodes)
     return site.model_copy(update={"execution": execution})
 
 

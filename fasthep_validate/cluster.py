@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from fasthep_validate.batch import BATCHES
+from fasthep_validate.batch import way_of
 from fasthep_validate.batch.watch import NodeWatch
 from fasthep_validate.connection import Connection, connect
 from fasthep_validate.credentials.delivery import Delivery
@@ -75,9 +75,9 @@ class Cluster:
         self._retired: set[str] = set()
         self._client: Client | None = None
         self._hub: Hub | None = None
-        self._private, self._tls = private_folder()
+        self._private, self._tls = private_folder(folder.path if execution.job_files == "shared" else None)
         record.folder(self._private)
-        way = BATCHES[execution.strategy]
+        way = way_of(execution)
         self._scratch = self._private / "jobs"
         self._scratch.mkdir()
         self._jobs = Jobs(way.make(self._scratch), say=progress.step)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fasthep_validate.batch import BATCHES
+from fasthep_validate.batch import way_of
 from fasthep_validate.credentials.delivery import Delivery
 from fasthep_validate.credentials.preflight import examine
 from fasthep_validate.plan import Endpoint, Plan, scheduler_host
@@ -14,7 +14,7 @@ from fasthep_validate.plan import Endpoint, Plan, scheduler_host
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from fasthep_validate.models.execution import Pool, Strategy
+    from fasthep_validate.models.execution import ExecutionConfig, Pool
     from fasthep_validate.models.job import JobSpec
     from fasthep_validate.models.packed import PackedEnv
     from fasthep_validate.models.profile import SiteProfile
@@ -26,7 +26,7 @@ def planned(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[Jo
 
     The scheduler's port is 0 where the profile leaves it open: it is chosen when the scheduler starts.
     """
-    way = BATCHES[site.execution.strategy]
+    way = way_of(site.execution)
     names = ("ca.pem", "worker.pem", "worker.key")
     secrets = {Path("<made for the run>") / name: name for name in names}
     scheduler = Endpoint(scheduler_host(site.execution.scheduler), site.execution.scheduler.port)
@@ -39,16 +39,16 @@ def planned(site: SiteProfile, packed: PackedEnv, folder: RunFolder) -> tuple[Jo
     return Plan(site.execution, packed, folder, told, secrets, delivery.settings()).jobs(scheduler)
 
 
-def as_json(jobs: Iterable[JobSpec], strategy: Strategy) -> str:
+def as_json(jobs: Iterable[JobSpec], execution: ExecutionConfig) -> str:
     """The jobs, each with ``submit``: what would submit it, and ``texts``: the files written for it."""
-    shown = BATCHES[strategy].shown
+    shown = way_of(execution).shown
     told = [{**job.model_dump(), "submit": shown(job), "texts": dict(_texts(job))} for job in jobs]
     return json.dumps(told, indent=2)
 
 
-def as_text(jobs: Iterable[JobSpec], strategy: Strategy) -> str:
+def as_text(jobs: Iterable[JobSpec], execution: ExecutionConfig) -> str:
     """The same to be read."""
-    return "\n".join(line for job in jobs for line in _lines(job, BATCHES[strategy].shown(job)))
+    return "\n".join(line for job in jobs for line in _lines(job, way_of(execution).shown(job)))
 
 
 def _lines(job: JobSpec, submit: Mapping[str, str]) -> Iterator[str]:

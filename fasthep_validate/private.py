@@ -12,10 +12,13 @@ from fasthep_validate.errors import SubmitError
 PREFIX = "fasthep-validate-"
 
 
-def private_folder() -> tuple[Path, RunTls]:
-    """A folder that only the owner can read (mode 0700), with the keys of the run in it."""
+def private_folder(parent: Path | None = None) -> tuple[Path, RunTls]:
+    """A folder that only the owner can read (mode 0700), with the keys of the run in it.
+
+    ``parent`` is where it is made; without it where temporary files are.
+    """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise _no_room(error) from error
     try:

@@ -41,6 +41,7 @@ def resolve(
         pools=tuple(_pool(name, written, network, batch) for name in written.pool_table()),
         environment=_environment(written, required_imports),
         staging=_staging(written),
+        job_files=_job_files(written),
         modifiers=used,
         modifier_sources=tuple(modifiers[item.name] for item in used),
         scheduler=_scheduler(written, network),
@@ -105,6 +106,12 @@ def _staging(written: block.Execution) -> execution.StagingMode:
     if written.staging.mode:
         return written.staging.mode
     shared = written.environment is not None and written.environment.type == "shared-prefix"
+    return "shared" if shared else "transfer"
+
+
+def _job_files(written: block.Execution) -> execution.StagingMode:
+    """Only Slurm has two ways; that a prefix is shared says nothing of the run folder, a written mode does."""
+    shared = written.strategy == "slurm" and (written.staging.jobs or written.staging.mode) == "shared"
     return "shared" if shared else "transfer"
 
 

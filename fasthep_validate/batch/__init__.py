@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fasthep_validate.batch import condor_description, htcondor, local, slurm, slurm_options
+from fasthep_validate.batch import condor_description, htcondor, local, slurm, slurm_options, slurm_shared
 from fasthep_validate.batch.nodes_htcondor import HTCondorNodes
 from fasthep_validate.batch.nodes_slurm import SlurmNodes
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fasthep_validate.batch.nodes import NodeList
-    from fasthep_validate.models.execution import Pool, Strategy
+    from fasthep_validate.models.execution import ExecutionConfig, Pool, Strategy
     from fasthep_validate.models.job import JobSpec, JobStatus, Submission
 
 
@@ -76,3 +76,12 @@ BATCHES: Mapping[Strategy, Way] = {
     ),
     "slurm": Way(slurm.SlurmBatch, slurm_options.directives, slurm_options.shown, SlurmNodes()),
 }
+SHARED: Mapping[Strategy, Way] = {
+    "slurm": Way(slurm_shared.SharedSlurmBatch, slurm_shared.directives, slurm_shared.shown, SlurmNodes()),
+}
+"""Where the files of jobs lie on a shared filesystem."""
+
+
+def way_of(execution: ExecutionConfig) -> Way:
+    """How the jobs of an execution configuration reach their batch system."""
+    return (SHARED if execution.job_files == "shared" else BATCHES)[execution.strategy]

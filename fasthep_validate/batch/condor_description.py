@@ -78,7 +78,18 @@ def _lines(job: JobSpec) -> dict[str, str]:
 
 def _files(job: JobSpec) -> list[str]:
     """What is transferred; HTCondor transfers the executable by itself."""
-    return [source for source, name in job.transfer.items() if name != Path(job.executable).name]
+    travelling = (
+        (source, name) for source, name in job.transfer.items() if name != Path(job.executable).name
+    )
+    return [source if Path(source).name == name else str(home(job) / name) for source, name in travelling]
+
+
+def link_renamed(job: JobSpec) -> None:
+    """HTCondor keeps the names of files: what is to have another one on the node gets a link of that name."""
+    for source, name in job.transfer.items():
+        link = home(job) / name
+        if Path(source).name != name and not link.exists():
+            link.symlink_to(source)
 
 
 def home(job: JobSpec) -> Path:

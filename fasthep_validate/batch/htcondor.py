@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fasthep_validate import process
 from fasthep_validate.batch.chunks import submit_apart
-from fasthep_validate.batch.condor_description import description, home, refusal, submit_words
+from fasthep_validate.batch.condor_description import description, home, link_renamed, refusal, submit_words
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobStatus, Submission
 from fasthep_validate.store import write_text
@@ -64,6 +64,7 @@ class HTCondorBatch:
         kinds: dict[Hashable, list[JobSpec]] = {}
         for job in jobs:
             if job.worker not in refused:
+                link_renamed(job)
                 kinds.setdefault(_kind(job), []).append(job)
         done = [Submission(worker=worker, refusal=words) for worker, words in refused.items()]
         for kind in kinds.values():

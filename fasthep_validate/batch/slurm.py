@@ -106,7 +106,11 @@ class SlurmBatch:
                     step.wait()
 
     def _submit(self, job: JobSpec) -> Submission:
-        words = submit_words(job, str(bundled.worker_file("slurm_hold.sh")), BASE, str(round(PATIENCE)))
+        script = str(bundled.worker_file("slurm_hold.sh"))
+        return self._ask(job, submit_words(job, script, BASE, str(round(PATIENCE))))
+
+    def _ask(self, job: JobSpec, words: Sequence[str]) -> Submission:
+        """Give a job to ``sbatch``."""
         done = _slurm(*words)
         job_id = done.stdout.strip().partition(";")[0]
         if not done.ok or not job_id.isdigit():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.job import JobSpec
 
 BASE = "/tmp"
+NOWHERE = "/dev/null"
 # What a step gets of the environment: nothing of the submit host's but the way to its tools.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -26,7 +27,7 @@ def directives(pool: Pool) -> dict[str, str]:
         "--nodes": "1",
         "--ntasks": "1",
         "--chdir": BASE,
-        "--output": "/dev/null",
+        "--output": NOWHERE,
         "--export": ",".join(ENVIRONMENT),
         "--no-requeue": "",
     }
@@ -46,6 +47,6 @@ def submit_words(job: JobSpec, script: str, *arguments: str) -> list[str]:
     return ["sbatch", "--parsable", *job.address, *options, *job.submit_arguments, script, *arguments]
 
 
-def shown(job: JobSpec) -> dict[str, str]:
+def shown(job: JobSpec, script: str = "slurm_hold.sh") -> dict[str, str]:
     """What would submit a job."""
-    return {"command": shlex.join(submit_words(job, "slurm_hold.sh"))}
+    return {"command": shlex.join(submit_words(job, script))}

@@ -97,7 +97,7 @@ def print_plan(profile: SiteProfile, outdir: Path, *, display: Display) -> None:
         folder.create()
         jobs = dry_run.planned(profile, packed, folder)
         show_as = dry_run.as_json if display.as_json else dry_run.as_text
-        typer.echo(show_as(jobs, profile.execution.strategy))
+        typer.echo(show_as(jobs, profile.execution))
 
 
 def internal(bug: Exception, log: Path) -> FasthepValidateError:

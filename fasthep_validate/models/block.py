@@ -174,10 +174,13 @@ class Environment(Written):
 
 
 class Staging(Written):
-    """How the environment comes to the workers."""
+    """How the environment and the files of jobs come to the workers."""
 
     mode: StagingMode | None = None
-    """``transfer``: with each job; ``shared``: read from a shared filesystem."""
+    """The environment: ``transfer``: with each job; ``shared``: read from a shared filesystem."""
+    jobs: StagingMode | None = None
+    """Files and output of Slurm jobs: ``transfer``: by ``sbcast`` and ``srun``; ``shared``: by path, where the run
+    folder is on a shared filesystem. Without it as ``mode`` says."""
 
 
 class Modifier(Written):
@@ -283,6 +286,9 @@ class Execution(Written):
         if self.environment and self.environment.type == "shared-prefix" and self.staging.mode == "transfer":
             hint = "Write 'shared', or pack the environment."
             yield ("staging", "mode"), mistake("a shared-prefix environment is not transferred", hint)
+        if self.staging.jobs and self.strategy != "slurm":
+            what = f"not supported: strategy {self.strategy!r} brings the files of jobs by its own means"
+            yield ("staging", "jobs"), mistake(what, "Leave it out.")
 
     def _pool_mistakes(self, name: str, pool: Pool) -> Iterator[Found]:
         if self.workers(name) is None:

@@ -170,6 +170,7 @@ class ExecutionConfig(Model):
     pools: tuple[Pool, ...]
     environment: EnvironmentSpec = EnvironmentSpec()
     staging: StagingMode = "transfer"
+    job_files: StagingMode = "transfer"
     modifiers: tuple[Modifier, ...] = ()
     modifier_sources: tuple[ModifierSource, ...] = ()
     scheduler: SchedulerSpec = SchedulerSpec()

@@ -404,3 +404,17 @@ def test_log_of_one_event(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("000 (1.000.000) 2026-11-22 20:00:00 Job submitted from host: <10.77.0.10:9618>\n...\n")
     assert "Job submitted" in left(log).reason
+
+
+def test_file_with_another_name_on_the_node_is_linked(job: JobSpec, tmp_path: Path) -> None:
+    source = tmp_path / "4f5e.tar.gz"
+    source.write_text("code")
+    told = job.model_copy(update={"transfer": {**job.transfer, str(source): "code.tar.gz"}})
+    linked = (
+        Path(next(path for path, name in job.transfer.items() if name == "job.params")).parent / "code.tar.gz"
+    )
+    condor_description.link_renamed(told)
+    condor_description.link_renamed(told)
+    assert linked.read_text() == "code"
+    assert str(linked).replace("default-0", "$(worker)") in condor_description.description([told])
+    assert str(source) not in condor_description.description([told])

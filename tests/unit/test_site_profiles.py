@@ -27,7 +27,7 @@ def planned(folder: Path, site: str, *settings: str, pools: tuple[str, ...] = ()
     """The jobs of ``--dry-run --json``, but for the pack."""
     profile = load_profile(site, parse_overrides(pools, settings))
     specs = dry_run.planned(profile, good_pack(), new_run(folder, site))
-    jobs: list[dict[str, Any]] = json.loads(dry_run.as_json(specs, profile.execution.strategy))
+    jobs: list[dict[str, Any]] = json.loads(dry_run.as_json(specs, profile.execution))
     return jobs
 
 

@@ -28,9 +28,17 @@ FIXED = {
 }
 
 
+# A spooled job stays in the queue for ten days, so that its files can be fetched. This one goes as soon as they
+# were, and after an hour if nobody comes for them.
+SPOOLED = {
+    "leave_in_queue": "JobStatus == 4 && (StageOutFinish ?: 0) == 0 && time() - EnteredCurrentStatus < 3600"
+}
+
+
 def directives(pool: Pool) -> dict[str, str]:
     """Submit commands of a pool: what the run needs, then what the profile says."""
-    return without("htcondor", overlaid("htcondor", FIXED, pool.directives), pool.skip_directives)
+    needed = FIXED | SPOOLED if pool.spool else FIXED
+    return without("htcondor", overlaid("htcondor", needed, pool.directives), pool.skip_directives)
 
 
 def description(jobs: Sequence[JobSpec]) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.models.job import JobSpec, JobState
 
+FETCH = 600.0  # seconds for the files of spooled jobs
 PATIENCE = 60.0  # seconds for one command of HTCondor's; a busy schedd takes its time
 ATTRIBUTES = "ClusterId,ProcId,JobStatus,HoldReason,HoldReasonCode,HoldReasonSubCode,RemoteHost"
 # https://htcondor.readthedocs.io, job ClassAd attribute JobStatus; 6 is "transferring output", 7 "suspended".
@@ -37,6 +38,7 @@ STATES: Mapping[int, JobState] = {
     6: "running",
     7: "running",
 }
+SPOOLING = 16  # HoldReasonCode of a job whose files are on their way to the schedd, which then lets it go
 QUEUED = {"submitted", "running", "held"}
 LEAVING = 30.0  # seconds for removed jobs to leave the queue, all of them together
 CLUSTER = re.compile(r"^(\d+\.\d+) - (\d+\.\d+)$", re.MULTILINE)  # of condor_submit -terse
@@ -82,11 +84,15 @@ class HTCondorBatch:
             if not done.ok:
                 said = " ".join(done.stderr.split())
                 raise SubmitError(f"condor_q: the jobs could not be asked for: {said}.")
-            queued |= {status.job_id: status for status in _queued(done.stdout)}
+            found = {status.job_id: status for status in _queued(done.stdout)}
+            ended = [job_id for job_id in ids if job_id in found and found[job_id].state == "exited"]
+            queued |= found | self._fetch(address, ended)
         return {job_id: queued.get(job_id) or self._left(job_id) for job_id in job_ids}
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Remove these jobs and wait until the queue has let them go."""
+        for address, ids in self._by_address(job_ids).items():
+            self._fetch(address, ids)
         for words, ids in self._by_address(job_ids, cancel=True).items():
             process.run(["condor_rm", *words, *ids], timeout=PATIENCE)
         left, deadline = list(job_ids), time.monotonic() + LEAVING
@@ -105,6 +111,22 @@ class HTCondorBatch:
             return f"condor_submit refused the job: {words}. It is described in {file}"
         self._jobs |= zip(ids, jobs, strict=True)
         return ids
+
+    def _fetch(self, address: tuple[str, ...], job_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """Bring logs of spooled jobs home, and let those go that have ended; what the logs then say.
+
+        The schedd keeps a spooled job for ten days, so that its files can be fetched; see condor_submit(1).
+        """
+        spooled = [job_id for job_id in job_ids if "-spool" in self._jobs[job_id].submit_arguments]
+        if not spooled:
+            return {}
+        done = process.run(["condor_transfer_data", *address, *spooled], timeout=FETCH)
+        ended = [job_id for job_id in spooled if self._left(job_id).exit_code is not None]
+        if ended:
+            process.run(["condor_rm", *address, *ended], timeout=PATIENCE)
+        why = f"its files could not be fetched: {' '.join((done.stderr or done.stdout).split())}"
+        lost = {job_id: JobStatus(job_id=job_id, state="exited", reason=why) for job_id in spooled}
+        return {**lost, **{job_id: self._left(job_id) for job_id in ended}}
 
     def _by_address(
         self, job_ids: Sequence[str], *, cancel: bool = False
@@ -158,10 +180,12 @@ def _queued(text: str) -> Iterable[JobStatus]:
             f"condor_q: expected JSON, got {words!r}. Is another program of this name on PATH?"
         ) from None
     for ad in ads:
-        hold = f"{ad['HoldReasonCode']}/{ad.get('HoldReasonSubCode', 0)}" if "HoldReasonCode" in ad else ""
+        spooling = ad.get("HoldReasonCode") == SPOOLING
+        held = "HoldReasonCode" in ad and not spooling
+        hold = f"{ad['HoldReasonCode']}/{ad.get('HoldReasonSubCode', 0)}" if held else ""
         yield JobStatus(
             job_id=f"{ad['ClusterId']}.{ad['ProcId']}",
-            state=STATES[ad["JobStatus"]],
+            state="submitted" if spooling else STATES[ad["JobStatus"]],
             reason=f"held {hold}: {ad.get('HoldReason', '')}" if hold else "",
             node=ad.get("RemoteHost", "").rpartition("@")[2],
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import bundled, process
-from fasthep_validate.batch.slurm_options import BASE, ENVIRONMENT, submit_words
+from fasthep_validate.batch.slurm_options import BASE, ENVIRONMENT, send_words, step_words, submit_words
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobStatus, Submission
 
@@ -142,7 +142,9 @@ class SlurmBatch:
             return JobStatus(job_id=job_id, state="exited", exit_code=code, reason=words, node=node)
         if state not in STATES:
             return JobStatus(
-                job_id=job_id, state="removed" if state else "lost", reason=_ended(job_id, state)
+                job_id=job_id,
+                state="removed" if state else "lost",
+                reason=_ended(allocation.job, job_id, state),
             )
         if state == "RUNNING" and not allocation.sending:
             allocation.sending = True
@@ -162,11 +164,13 @@ class SlurmBatch:
         # Slurm calls a job running before its batch script has made the directory.
         deadline = time.monotonic() + PATIENCE
         for source, name in {str(step): step.name, **job.transfer}.items():
-            while not (done := _send(job_id, source, f"{home}/{name}")).ok:
+            words = send_words(job, job_id, source, f"{home}/{name}")
+            while not (done := _slurm(*words, timeout=SEND)).ok:
                 if "No such file" not in done.stderr or time.monotonic() > deadline:
-                    allocation.failure = f"sbcast of {name} failed: {' '.join(done.stderr.split())}"
+                    said = " ".join(done.stderr.split())
+                    allocation.failure = f"{words[0]} of {name} failed: {said}"
                     _log(job, allocation.failure)
-                    _slurm("scancel", job_id)
+                    _slurm("scancel", *job.address, job_id)
                     return
                 time.sleep(0.2)
         try:
@@ -176,25 +180,8 @@ class SlurmBatch:
 
     @staticmethod
     def _srun(job_id: str, job: JobSpec, home: str) -> subprocess.Popen[bytes]:
-        step, script = f"{home}/slurm_step.sh", Path(job.executable).name
-        argv = [
-            shutil.which("srun") or "srun",
-            f"--jobid={job_id}",
-            "--overlap",
-            "--ntasks=1",
-            "--nodes=1",
-            "--unbuffered",
-            # A step of one task is given one core where tasks are bound to cores, and not those of its job.
-            *(f"{key}={value}" for key, value in job.directives.items() if key == "--cpus-per-task"),
-        ]
-        argv += [
-            f"--export={','.join(ENVIRONMENT)}",
-            f"--chdir={home}",
-            "/bin/sh",
-            step,
-            script,
-            *job.arguments,
-        ]
+        argv = step_words(job, job_id, home)
+        argv[0] = shutil.which(argv[0]) or argv[0]
         with Path(job.out).open("ab") as out, Path(job.err).open("ab") as err:
             return process.spawn(
                 argv,
@@ -206,18 +193,13 @@ class SlurmBatch:
             )
 
 
-def _send(job_id: str, source: str, target: str) -> process.Completed:
-    words = ["sbcast", "--preserve", "--force", f"--jobid={job_id}", source, target]
-    return process.run(words, timeout=SEND, env={**os.environ, "LC_ALL": "C"})
+def _slurm(*words: str, timeout: float = PATIENCE) -> process.Completed:
+    return process.run(words, timeout=timeout, env={**os.environ, "LC_ALL": "C"})
 
 
-def _slurm(*words: str) -> process.Completed:
-    return process.run(words, timeout=PATIENCE, env={**os.environ, "LC_ALL": "C"})
-
-
-def _ended(job_id: str, state: str) -> str:
+def _ended(job: JobSpec, job_id: str, state: str) -> str:
     """What Slurm still knows of a job that ended before its step could."""
-    done = _slurm("scontrol", "--oneliner", "show", "job", job_id)
+    done = _slurm("scontrol", *job.address, "--oneliner", "show", "job", job_id)
     facts = dict(word.partition("=")[::2] for word in done.stdout.split())
     told = [f"{key}={facts[key]}" for key in ("JobState", "Reason", "ExitCode") if key in facts]
     return ", ".join(told) or state or "Slurm knows nothing of it any more"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fasthep_validate.models.directive import overlaid, without
+from fasthep_validate.models.directive import overlaid, same, without
 
 if TYPE_CHECKING:
     from fasthep_validate.models.execution import Pool
@@ -15,6 +16,10 @@ BASE = "/tmp"
 NOWHERE = "/dev/null"
 # What a step gets of the environment: nothing of the submit host's but the way to its tools.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+
+# A step beside the batch script, in the same allocation.
+STEP = ("--overlap", "--ntasks=1", "--nodes=1", f"--export={','.join(ENVIRONMENT)}")
 
 
 def directives(pool: Pool) -> dict[str, str]:
@@ -45,6 +50,26 @@ def submit_words(job: JobSpec, script: str, *arguments: str) -> list[str]:
     """The command that submits a job; ``script`` is its batch script."""
     options = [word for item in job.directives.items() for word in option(*item)]
     return ["sbatch", "--parsable", *job.address, *options, *job.submit_arguments, script, *arguments]
+
+
+def send_words(job: JobSpec, job_id: str, source: str, target: str) -> list[str]:
+    """The command that sends a file to the node of a job that runs.
+
+    ``sbcast`` has no option ``--clusters``, so to another cluster the file is the input of a step that writes it.
+    """
+    if not job.address:
+        return ["sbcast", "--preserve", "--force", f"--jobid={job_id}", source, target]
+    step = ["srun", *job.address, f"--jobid={job_id}", *STEP, f"--chdir={BASE}", f"--input={source}"]
+    return [*step, "dd", f"of={target}", "bs=1M", "status=none"]
+
+
+def step_words(job: JobSpec, job_id: str, home: str) -> list[str]:
+    """The command that runs the job script as a step of a job; ``home`` is the job's directory on its node."""
+    # A step of one task is given one core where tasks are bound to cores, and not those of its job.
+    cores = {key: value for key, value in job.directives.items() if same("slurm", key, "--cpus-per-task")}
+    own = [word for item in cores.items() for word in option(*item)]
+    step = ["srun", *job.address, f"--jobid={job_id}", *STEP, "--unbuffered", *own, f"--chdir={home}"]
+    return [*step, "/bin/sh", f"{home}/slurm_step.sh", Path(job.executable).name, *job.arguments]
 
 
 def shown(job: JobSpec, script: str = "slurm_hold.sh") -> dict[str, str]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fasthep_validate import bundled, dry_run
-from fasthep_validate.batch import BATCHES, condor_description
+from fasthep_validate.batch import BATCHES, condor_description, slurm_options
 from fasthep_validate.campaign import load_profile
+from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.profiles import parse_overrides
 from fasthep_validate.store import new_run
 from fasthep_validate.testing import good_pack
+from tests.testbed.sites import wait
 
 if TYPE_CHECKING:
     from fasthep_validate.models.job import JobSpec
@@ -150,3 +152,46 @@ def test_slurm_says_what_it_does_not_have(testbed: Site, tmp_path: Path) -> None
         said[key] = testbed.run("submit", *words[:-1], "/home/alice/knobs.sh").stderr
     assert "Invalid feature specification" in said["constraint"]
     assert "'wrong' can't be reached now, or it is an invalid entry for --cluster" in said["clusters"]
+
+
+def test_a_run_with_spooled_jobs_and_only_some_ports(testbed: Site) -> None:
+    """The schedd is named, as one on another machine would be; what had been open before stays closed."""
+    knobs = (
+        "config.spool=true", "config.schedd=submit.testbed", "config.collector=submit.testbed",
+        "config.scheduler_options={interface: eth0, port: '8786:8796'}",
+        "config.worker_port_range='10000:10009'", "config.nanny_port_range='10010:10019'",
+    )  # fmt: skip
+    words = [word for knob in knobs for word in ("--set", knob)]
+    command = ("fasthep-validate", "--site", "testbed-htcondor", "--outdir", "/home/alice/spooled", *words)
+    done = testbed.run("submit", *command, timeout=240)
+    assert done.ok, done.stdout + done.stderr
+    assert "scheduler at tls://10.77.0.10:8786;" in done.stderr
+    folder = "/home/alice/spooled/testbed-htcondor/latest"
+    for worker in ("default-0", "default-1"):
+        text = testbed.output("submit", "cat", f"{folder}/evidence/{worker}.json")
+        evidence = WorkerEvidence.model_validate_json(text)
+        assert {log.kind: bool(log.size) for log in evidence.logs} == {"out": True, "err": True, "log": True}
+        assert evidence.job.exit_code == 0
+        assert evidence.dask is not None
+        assert 10000 <= int(str(evidence.dask.address).rpartition(":")[2]) <= 10009
+        assert 10010 <= int(str(evidence.dask.nanny).rpartition(":")[2]) <= 10019
+    assert testbed.output("submit", "condor_q", "-allusers", "-af", "ClusterId") == ""
+
+
+def test_a_file_comes_to_a_node_as_the_input_of_a_step(testbed: Site, tmp_path: Path) -> None:
+    """What stands in for ``sbcast`` where the job is on another cluster; here there is only one."""
+    job = written(tmp_path, SLURM)[0].model_copy(update={"address": ("--quiet",)})
+    testbed.output("submit", "sh", "-c", "head -c 5000000 /dev/urandom >/home/alice/sent")
+    options = ("--parsable", "--chdir=/tmp", "--output=/dev/null", "--mem=100M", "--wrap", "sleep 60")
+    job_id = testbed.output("submit", "sbatch", *options)
+    try:
+        wait(testbed, f'test "$(squeue -h -j {job_id} -o %T)" = RUNNING')
+        words = slurm_options.send_words(job, job_id, "/home/alice/sent", "/tmp/knobs-got")
+        assert words[0] == "srun"
+        testbed.output("submit", *words)
+        step = ("srun", f"--jobid={job_id}", "--overlap", "--chdir=/tmp")
+        got = testbed.output("submit", *step, "sha256sum", "/tmp/knobs-got")
+        testbed.output("submit", *step, "rm", "/tmp/knobs-got")
+    finally:
+        testbed.output("submit", "scancel", job_id)
+    assert got.split()[0] == testbed.output("submit", "sha256sum", "/home/alice/sent").split()[0]

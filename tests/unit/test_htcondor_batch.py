@@ -418,3 +418,60 @@ def test_file_with_another_name_on_the_node_is_linked(job: JobSpec, tmp_path: Pa
     assert linked.read_text() == "code"
     assert str(linked).replace("default-0", "$(worker)") in condor_description.description([told])
     assert str(source) not in condor_description.description([told])
+
+
+def spooled(job: JobSpec) -> JobSpec:
+    return job.model_copy(update={"submit_arguments": ("-spool",), "address": ("-name", "s")})
+
+
+def answering(tools: Path, tmp_path: Path, ad: dict[str, object]) -> None:
+    """A queue with this job, and commands that write down how they were called."""
+    tool(tools, "condor_submit", 'echo "4.0 - 4.0"')
+    (tmp_path / "answer").write_text(json.dumps([{"ClusterId": 4, "ProcId": 0, **ad}]))
+    tool(tools, "condor_q", f"cat {tmp_path}/answer")
+    tool(tools, "condor_rm", f'echo condor_rm "$@" >>{tmp_path}/asked; echo "[]" >{tmp_path}/answer')
+
+
+def test_spooled_job_that_ended_is_fetched_and_let_go(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    answering(tools, tmp_path, {"JobStatus": 4})
+    log = str(LOGS / "exited.log")
+    tool(
+        tools,
+        "condor_transfer_data",
+        f'echo condor_transfer_data "$@" >>{tmp_path}/asked; cp {log} {job.log}',
+    )
+    batch = htcondor.HTCondorBatch(tmp_path)
+    job_id = submit(batch, spooled(job))
+    assert batch.status([job_id])[job_id].exit_code == 65, "as its log says"
+    asked = (tmp_path / "asked").read_text()
+    assert asked == "condor_transfer_data -name s 4.0\ncondor_rm -name s 4.0\n"
+    assert batch.status([job_id])[job_id].exit_code == 65, "when it has left the queue, too"
+
+
+def test_spooled_job_whose_files_do_not_come(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    answering(tools, tmp_path, {"JobStatus": 4})
+    tool(tools, "condor_transfer_data", "echo SECMAN:2007 >&2; exit 1")
+    batch = htcondor.HTCondorBatch(tmp_path)
+    job_id = submit(batch, spooled(job))
+    status = batch.status([job_id])[job_id]
+    assert (status.state, status.exit_code) == ("exited", None)
+    assert status.reason == "its files could not be fetched: SECMAN:2007"
+    assert not (tmp_path / "asked").exists(), "it stays, so that they can be fetched by hand"
+
+
+def test_job_that_is_being_spooled_is_not_held(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    answering(
+        tools, tmp_path, {"JobStatus": 5, "HoldReasonCode": 16, "HoldReason": "Spooling input data files"}
+    )
+    batch = htcondor.HTCondorBatch(tmp_path)
+    job_id = submit(batch, spooled(job))
+    status = batch.status([job_id])[job_id]
+    assert (status.state, status.reason) == ("submitted", "")
+
+
+def test_job_that_is_not_spooled_is_not_fetched(tools: Path, tmp_path: Path, job: JobSpec) -> None:
+    answering(tools, tmp_path, {"JobStatus": 4})
+    tool(tools, "condor_transfer_data", f"touch {tmp_path}/asked")
+    batch = htcondor.HTCondorBatch(tmp_path)
+    batch.status([submit(batch, job)])
+    assert not (tmp_path / "asked").exists()

@@ -272,9 +272,32 @@ def test_commands_of_slurm(tmp_path: Path) -> None:
     assert spec.cancel_arguments == ("--full",)
 
 
+def test_commands_of_slurm_for_another_cluster(tmp_path: Path) -> None:
+    """`sbcast` has no `--clusters`; a step does, and writes what it is given."""
+    spec = job(tmp_path, "slurm", config="{clusters: cm4}", resources="{cpus: 3}")
+    send = slurm_options.send_words(spec, "17", "/a/file", "/tmp/x/file")
+    assert send[:3] == ["srun", "--clusters=cm4", "--jobid=17"]
+    assert "--input=/a/file" in send
+    assert send[-4:] == ["dd", "of=/tmp/x/file", "bs=1M", "status=none"]
+    step = slurm_options.step_words(spec, "17", "/tmp/x")
+    assert step[:3] == ["srun", "--clusters=cm4", "--jobid=17"]
+    assert step[step.index("/bin/sh") :] == ["/bin/sh", "/tmp/x/slurm_step.sh", "bootstrap.sh", "job.params"]
+    assert "--cpus-per-task=3" in step
+
+
+def test_commands_of_slurm_for_this_cluster(tmp_path: Path) -> None:
+    spec = job(tmp_path, "slurm", own="{job_extra_directives: [-c 5]}")
+    assert slurm_options.send_words(spec, "17", "a", "b")[0] == "sbcast"
+    step = slurm_options.step_words(spec, "17", "/tmp/x")
+    assert step[step.index("-c") + 1] == "5"
+    assert not [word for word in step if "--clusters" in word]
+
+
 def test_the_site_can_want_spooling(tmp_path: Path) -> None:
     assert job(tmp_path, "htcondor", batch="{spool: required}").submit_arguments == ("-spool",)
-    assert job(tmp_path, "htcondor").submit_arguments == ()
+    assert "leave_in_queue" in job(tmp_path, "htcondor", batch="{spool: required}").directives
+    plain = job(tmp_path, "htcondor")
+    assert (plain.submit_arguments, "leave_in_queue" in plain.directives) == ((), False)
 
 
 @pytest.mark.parametrize(

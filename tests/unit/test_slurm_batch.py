@@ -140,3 +140,31 @@ def test_file_that_cannot_be_sent_ends_the_job(commands: Path, tmp_path: Path) -
         time.sleep(0.05)
     assert "No space left on device" in status.reason
     assert "scancel 17" in (commands / "called").read_text()
+
+
+def test_every_command_is_told_the_cluster(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", says="17;cm4\n")
+    command(commands, "squeue", says="17|RUNNING|None|wn1\n")
+    for name in ("srun", "scancel", "scontrol", "sbcast"):
+        command(commands, name)
+    batch = SlurmBatch(tmp_path)
+    job_id = submit(batch, job(tmp_path).model_copy(update={"address": ("--clusters=cm4",)}))
+    deadline = time.monotonic() + 20
+    while (commands / "called").read_text().count("srun") < 3 and time.monotonic() < deadline:
+        batch.status([job_id])
+        time.sleep(0.05)
+    command(commands, "squeue", says="")
+    batch.cancel([job_id])
+    called = (commands / "called").read_text().splitlines()
+    assert {line.split()[0] for line in called} == {"sbatch", "squeue", "srun", "scancel"}
+    assert [line for line in called if "--clusters=cm4" not in line] == []
+
+
+def test_job_of_another_cluster_that_left_the_queue(commands: Path, tmp_path: Path) -> None:
+    command(commands, "sbatch", says="17;cm4\n")
+    command(commands, "squeue")
+    command(commands, "scontrol", says="JobId=17 JobState=TIMEOUT")
+    batch = SlurmBatch(tmp_path)
+    job_id = submit(batch, job(tmp_path).model_copy(update={"address": ("--clusters=cm4",)}))
+    assert batch.status([job_id])[job_id].reason == "JobState=TIMEOUT"
+    assert "scontrol --clusters=cm4 --oneliner show job 17" in (commands / "called").read_text()

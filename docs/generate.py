@@ -18,7 +18,17 @@ from typer.main import get_group
 from fasthep_validate import bundled, causes, errors
 from fasthep_validate.cli import app
 from fasthep_validate.judging import collect_checks
-from fasthep_validate.models import batch, block, credentials, execution, pool_config, profile, site, storage
+from fasthep_validate.models import (
+    batch,
+    block,
+    credentials,
+    environment,
+    execution,
+    pool_config,
+    profile,
+    site,
+    storage,
+)
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.written import Written
 
@@ -47,7 +57,8 @@ SECTIONS = (
     Section("execution.pools.NAME", block.Pool),
     Section("execution.pools.NAME.config", pool_config.PoolConfig),
     Section("execution.config", pool_config.Config),
-    Section("execution.environment", block.Environment),
+    Section("execution.environment", environment.Environment),
+    Section("execution.environment.pixi_pack", execution.PixiPackOptions),
     Section("execution.staging", block.Staging),
     Section("execution.modifiers", block.Modifier),
     Section("execution_modifiers.NAME", site.ModifierEntry),
@@ -96,6 +107,7 @@ WORDS = {
 }
 CHOICES = {
     "EnvironmentType": get_args(execution.EnvironmentType),
+    "EnvironmentMode": get_args(execution.EnvironmentMode),
     "Spool": get_args(batch.Spool),
     "StagingMode": get_args(execution.StagingMode),
     "StorageCredential": get_args(storage.StorageCredential),

@@ -95,7 +95,15 @@ def _environment(written: block.Execution, required: Sequence[str]) -> execution
     environment = written.environment
     return execution.EnvironmentSpec(
         type=environment.type,
+        mode=environment.way,
         prefix=environment.path,
+        manifest=environment.manifest,
+        environment=environment.environment or "default",
+        lock=environment.lock,
+        platform=environment.platform or "",
+        archive=environment.archive,
+        archive_path=environment.archive_path,
+        pixi_pack=environment.pixi_pack,
         code=environment.code,
         code_limit=environment.code_limit,
         required_imports=imports,

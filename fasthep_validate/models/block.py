@@ -7,8 +7,7 @@ here; ``docs/reference/execution-differences.md`` lists every place where it has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
@@ -21,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from fasthep_validate.models.execution import CODE_LIMIT, EnvironmentType, StagingMode, Strategy
+from fasthep_validate.models.environment import Environment
+from fasthep_validate.models.execution import StagingMode, Strategy
 from fasthep_validate.models.pool_config import NO_BATCH, OTHERS, SPELLED, Config, PoolConfig
 from fasthep_validate.models.written import (
     Count,
@@ -48,29 +48,6 @@ STRATEGIES: Mapping[str, Strategy] = {
     "htcondor": "htcondor",
     "slurm": "slurm",
 }
-
-
-class EnvironmentRule(NamedTuple):
-    """What the keys of ``environment`` mean for one type.
-
-    Attributes:
-        mode: the mode that is supported.
-        default: the mode when none is written.
-        place: key that tells where the environment is.
-    """
-
-    mode: str
-    default: str
-    place: Literal["source", "prefix"]
-
-
-ENVIRONMENTS: Mapping[EnvironmentType, EnvironmentRule] = {
-    "packed-venv": EnvironmentRule(mode="prefix", default="prefix", place="source"),
-    # fasthep-flow's default; refused here with its reason until pixi-pack can be run
-    "packed-pixi": EnvironmentRule(mode="prefix", default="self-extracting", place="source"),
-    "shared-prefix": EnvironmentRule(mode="shared", default="shared", place="prefix"),
-}
-_SELF_EXTRACTING = "it is for mode 'self-extracting', which needs pixi-pack"
 
 
 def _strip(value: object) -> object:
@@ -121,56 +98,6 @@ class Pool(Written):
     """Number of workers."""
     config: PoolConfig = PoolConfig()
     """Settings of these workers; they go before those of ``execution.config``."""
-
-
-class Environment(Written):
-    """Which software the workers get."""
-
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("environment", "archive_path", "worker_env_dir"), _SELF_EXTRACTING
-    )
-
-    type: EnvironmentType
-    """``packed-venv``, ``packed-pixi`` or ``shared-prefix``."""
-    mode: Text | None = None
-    """``prefix`` for the packed types, ``shared`` for ``shared-prefix``."""
-    source: Text | None = None
-    """What is packed: ``current``, or the absolute path of an environment."""
-    prefix: Text | None = None
-    """What is shared: ``current``, or the absolute path of an environment that workers can read."""
-    code: tuple[Text, ...] = ()
-    """Folders and files beside the profile that workers can import; what git ignores is left out."""
-    code_limit: Memory = CODE_LIMIT
-    """Most that editable installs and ``code`` may have together, such as ``500 MB``."""
-
-    @property
-    def path(self) -> str:
-        """``current`` or the absolute path of the environment."""
-        return (self.source if self.rule.place == "source" else self.prefix) or "current"
-
-    @property
-    def rule(self) -> EnvironmentRule:
-        """What the keys mean for this type."""
-        return ENVIRONMENTS[self.type]
-
-    @model_validator(mode="after")
-    def _has_meaning(self) -> Self:
-        mistakes("Environment", self._mistakes())
-        return self
-
-    def _mistakes(self) -> Iterator[Found]:
-        rule = self.rule
-        mode = self.mode or rule.default
-        if mode == "self-extracting" and self.type == "packed-pixi":
-            reason = "mode 'self-extracting' (the default, as in fasthep-flow) is not supported: it needs pixi-pack"
-            yield ("mode",), mistake(reason, "Write 'mode: prefix'.")
-        elif mode != rule.mode:
-            yield ("mode",), mistake(f"type {self.type} has no mode {mode!r}", f"Write {rule.mode!r}.")
-        other = "prefix" if rule.place == "source" else "source"
-        if other in self.model_fields_set:
-            yield (other,), mistake(f"has no meaning for type {self.type}", f"Write {rule.place!r}.")
-        if self.path != "current" and not PurePosixPath(self.path).is_absolute():
-            yield (rule.place,), mistake(f"expected 'current' or an absolute path, got {self.path!r}")
 
 
 class Staging(Written):

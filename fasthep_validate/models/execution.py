@@ -14,6 +14,7 @@ from fasthep_validate.models.written import Duration, PositiveDuration, Written
 
 Strategy = Literal["local", "htcondor", "slurm"]
 EnvironmentType = Literal["packed-venv", "packed-pixi", "shared-prefix"]
+EnvironmentMode = Literal["prefix", "lock", "archive", "self-extracting", "shared"]
 StagingMode = Literal["transfer", "shared"]
 CODE_LIMIT = 100_000_000  # bytes
 Positive = Annotated[int, Field(gt=0)]
@@ -57,20 +58,54 @@ class ModifierSource(Model):
     source: str | None = None
 
 
+class PixiPackOptions(Written):
+    """What pixi-pack is told besides manifest, environment and platform."""
+
+    unpack_source: str | None = None
+    """Path or URL of the ``pixi-unpack`` that goes into the archive (``--pixi-unpack-source``)."""
+    config: str | None = None
+    """File with mirrors and other settings of Rattler (``--config``)."""
+    cache: str | None = None
+    """Folder for downloaded packages (``--use-cache``)."""
+    inject: tuple[str, ...] = ()
+    """Conda packages to be added (``--inject``)."""
+    auth_file: str | None = None
+    """File with credentials of channels (``--auth-file``)."""
+    ignore_pypi_non_wheel: bool = False
+    """Leave source distributions out instead of refusing them (``--ignore-pypi-non-wheel``)."""
+
+
 class EnvironmentSpec(Model):
     """Which software the workers get.
 
     Attributes:
         type: ``packed-venv``, ``packed-pixi`` or ``shared-prefix``.
+        mode: where it comes from: an installed ``prefix``, a ``lock`` file, an ``archive``, pixi-pack
+            (``self-extracting``); ``shared`` for ``shared-prefix``.
         prefix: absolute path of the environment on the submit host, or ``current`` for the one that
             runs the command (an active Pixi or conda prefix goes first).
+        manifest: absolute path of Pixi's manifest, or of the folder with it.
+        environment: name of the Pixi environment.
+        lock: absolute path of Pixi's lock file; without it the one beside the manifest.
+        platform: what workers are, such as ``linux-64``; empty for what this machine is.
+        archive: absolute path of an archive that pixi-pack or conda-pack made.
+        archive_path: absolute path where pixi-pack's archive goes to; ``None`` for a place in the cache.
+        pixi_pack: what pixi-pack is told.
         code: absolute paths of folders and files that travel beside it.
         code_limit: bytes that the code layer may have.
         required_imports: modules that must be importable on every worker.
     """
 
     type: EnvironmentType = "packed-venv"
+    mode: EnvironmentMode = "prefix"
     prefix: str = "current"
+    manifest: str | None = None
+    environment: str = "default"
+    lock: str | None = None
+    platform: str = ""
+    archive: str | None = None
+    archive_path: str | None = None
+    pixi_pack: PixiPackOptions = PixiPackOptions()
     code: tuple[str, ...] = ()
     code_limit: int = CODE_LIMIT
     required_imports: tuple[str, ...] = ("dask", "distributed")

@@ -31,6 +31,26 @@ class GlibcFloor(Model):
     needed_by: str
 
 
+class Package(Model):
+    """A package of an environment.
+
+    Attributes:
+        kind: ``conda`` or ``pypi``.
+        name: as it calls itself.
+        version: such as ``2.1.0``.
+        build: of a conda package.
+        source: address or channel of a conda package; the program that installed another.
+        sha256: hexadecimal digest of a conda package's archive; empty where it is not recorded.
+    """
+
+    kind: Literal["conda", "pypi"]
+    name: str
+    version: str
+    build: str = ""
+    source: str = ""
+    sha256: str = ""
+
+
 class PackManifest(Model):
     """What the base holds; travels inside its archive as ``.fasthep/manifest.json``.
 
@@ -56,6 +76,8 @@ class PackManifest(Model):
         left_out: what was not packed, with the reason.
         files: number of regular files and symbolic links in the archive.
         size: sum of their sizes in bytes.
+        packages: what is installed, less what travels in the code layer.
+        floors: what conda packages ask of a node, such as ``__cuda`` -> ``12.0``.
     """
 
     format: int = 1
@@ -78,6 +100,8 @@ class PackManifest(Model):
     left_out: dict[str, str] = {}
     files: int
     size: int
+    packages: tuple[Package, ...] = ()
+    floors: dict[str, str] = {}
 
 
 class Archive(Model):
@@ -146,6 +170,7 @@ class PackedEnv(Model):
 
     Attributes:
         manifest: what the base holds.
+        origin: where the environment came from, in words.
         base: the environment; ``None`` when it is used in place (``shared-prefix``).
         code: the small layer above it; ``None`` when there is nothing in it.
         submit_python: interpreter of the same environment on the submit host.
@@ -156,6 +181,7 @@ class PackedEnv(Model):
     """
 
     manifest: PackManifest
+    origin: str = ""
     base: Archive | None
     code: CodeLayer | None = None
     submit_python: str

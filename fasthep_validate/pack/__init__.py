@@ -7,11 +7,12 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from fasthep_validate.bundled import worker_file
-from fasthep_validate.pack import code, code_archive, conda, shared, venv
+from fasthep_validate.pack import code, code_archive, conda, foreign, shared, venv
 from fasthep_validate.pack.build import Job, build_pack
 from fasthep_validate.pack.cache import Cache, Damaged
 from fasthep_validate.pack.interpreter import examine, is_conda, require_modules, resolve_prefix
 from fasthep_validate.pack.key import content_key
+from fasthep_validate.pack.sources import WAYS
 from fasthep_validate.pack.tree import Entry, collect
 
 if TYPE_CHECKING:
@@ -62,8 +63,11 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
         PackError: it cannot be packed, or cannot travel.
     """
     started = time.monotonic()
-    prefix = resolve_prefix(spec.prefix)
-    python = examine(prefix, _needed(spec))
+    source = WAYS[spec.mode](spec, cache, say)
+    prefix = source.prefix
+    python = examine(source.submit, _needed(spec))
+    if source.platform:
+        python = foreign.describe(prefix, source.platform, _needed(spec), python)
     shares = spec.type == "shared-prefix"
     kind = "packed-pixi" if is_conda(prefix) else spec.type
     layout = None if shares else PACKERS[kind](prefix, python)
@@ -74,8 +78,15 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     else:
         packed = shared.describe(prefix, python)
     stored = code_archive.store(layer, cache) if layer else None
-    notes = (*packed.notes, *_advice())
-    return packed.model_copy(update={"code": stored, "seconds": time.monotonic() - started, "notes": notes})
+    return packed.model_copy(
+        update={
+            "origin": source.origin,
+            "code": stored,
+            "submit_prefix": str(source.submit),
+            "seconds": time.monotonic() - started,
+            "notes": (*source.notes, *packed.notes, *_advice()),
+        }
+    )
 
 
 def _needed(spec: EnvironmentSpec) -> tuple[str, ...]:

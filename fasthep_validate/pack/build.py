@@ -16,7 +16,7 @@ from fasthep_validate import process
 from fasthep_validate.errors import PackError
 from fasthep_validate.models import packed
 from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest
-from fasthep_validate.pack import bytecode, libraries
+from fasthep_validate.pack import bytecode, inventory, libraries
 from fasthep_validate.pack.archive import Archive
 from fasthep_validate.pack.cache import ARCHIVE, require_space, unwritable
 from fasthep_validate.pack.search import Search
@@ -232,4 +232,6 @@ def _manifest(job: Job, shipped: Sequence[Entry], plan: Plan, text: Iterable[str
         left_out=dict(sorted(job.tree.left_out.items())),
         files=len(shipped) + 1,
         size=sum(entry.size for entry in shipped),
+        packages=inventory.packages(job.tree.entries),
+        floors=inventory.floors(job.tree.entries),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fasthep_validate import bundled, overrides, yaml_lines
 from fasthep_validate.errors import ConfigError, Problem
 from fasthep_validate.mistakes import read
+from fasthep_validate.models.environment import PATHS
 from fasthep_validate.models.execution import ModifierSource
 from fasthep_validate.models.profile import Paths, SiteProfile
 from fasthep_validate.models.site import Site
@@ -86,7 +87,7 @@ def load_site(
     document = _assembled(path, ())
     if over and isinstance(document.value, dict):
         document = over.over(_without(document, over.value["execution"]))
-    document = _with_code(_overridden(document, overrides or Overrides()), Path())
+    document = _with_paths(_overridden(document, overrides or Overrides()), Path())
     registered = builtin or {}
     site = read(Site, document, context=frozenset(registered))
     return SiteProfile(
@@ -184,7 +185,7 @@ def _known_sites(text: str) -> str:
 
 def _assembled(path: Path, used: tuple[Path, ...]) -> Document:
     """The file, laid over the profiles that it extends."""
-    document = _with_code(_with_sources(_load(path), path.parent), path.parent)
+    document = _with_paths(_with_sources(_load(path), path.parent), path.parent)
     value = document.value
     base = value.get("extends") if isinstance(value, dict) else None
     if not isinstance(base, str) or not base.strip():
@@ -227,15 +228,21 @@ def _with_sources(document: Document, folder: Path) -> Document:
     return document
 
 
-def _with_code(document: Document, folder: Path) -> Document:
-    """The paths of ``environment.code`` as absolute ones, from the folder of the file that names them."""
+def _with_paths(document: Document, folder: Path) -> Document:
+    """The files that ``environment`` names as absolute paths, from the folder of the file that names them."""
     value: Any = document.value
-    for key in ("execution", "environment", "code"):
+    for key in ("execution", "environment"):
         value = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(value, list):
-        return document
-    where = ("execution", "environment", "code")
-    return document.put(where, [_absolute(item, folder) for item in value], document.place(where))
+    for key in ("code", *PATHS) if isinstance(value, dict) else ():
+        where = ("execution", "environment", key)
+        match value.get(key):
+            case list() as items:
+                document = document.put(
+                    where, [_absolute(item, folder) for item in items], document.place(where)
+                )
+            case str() as path:
+                document = document.put(where, _absolute(path, folder), document.place(where))
+    return document
 
 
 def _absolute(path: Any, folder: Path) -> Any:

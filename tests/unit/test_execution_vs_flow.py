@@ -35,8 +35,8 @@ REFUSED = {
     "no-unit": r"bytes is too little",
     "two-numbers": r"n_workers: says ",
     "default-pool": r"'workers' is for pool 'default'",
-    "self-extracting": r"self-extracting",
-    "environment-keys": r"has no meaning for type",
+    "worker-env-dir": r"worker_env_dir: not supported",
+    "environment-keys": r"has no meaning for (type|mode)",
     "shared-prefix-staging": r"a shared-prefix environment is not transferred",
     "modifiers": r"\.modifiers(\[|:)",
     "threads": r"config\.(scheduler|processes): .* is not supported",
@@ -48,7 +48,7 @@ REFUSED = {
 ELSEWHERE = {
     "inline-resources", "execution-modifiers", "default-environment", "default-staging", "packed-venv",
     "threads-per-worker", "timeouts", "run-wide-keys", "local-strategy-keys", "yaml-keys",
-    "directives", "batch-keys", "walltime", "owned-directives",
+    "self-extracting", "directives", "batch-keys", "walltime", "owned-directives",
 }  # fmt: skip
 
 words = st.sampled_from(["default", "cpu", "gpu", "big"])
@@ -110,9 +110,14 @@ class Values:
                 {"type": "packed-pixi", "mode": "prefix", "source": " current "},
                 {"type": "shared-prefix", "prefix": "/opt/env", "mode": "shared"},
                 {"type": "shared-prefix"},
+                {"type": "packed-pixi"},
+                {"type": "packed-pixi", "environment": " analysis "},
+                {"type": "packed-pixi", "mode": "self-extracting", "archive_path": "/envs/env.sh"},
             ]
         )
-        other = self.mapping(type=st.just("packed-pixi"), mode=st.just("prefix"), archive_path=st.just("x"))
+        modes = st.sampled_from(["prefix", "self-extracting"])
+        keys = {"archive_path": st.just("x"), "worker_env_dir": st.just("x"), "source": st.just("current")}
+        other = self.mapping(type=st.just("packed-pixi"), mode=modes, **keys)
         return documented | other if self.wild else documented
 
 
@@ -180,7 +185,12 @@ def assert_same_meaning(result: ExecutionConfig, theirs: dict[str, Any], block: 
         assert list(named[name].worker_extra_args) == (merged.get("worker_extra_args") or [])
     if theirs["environment"]:
         assert result.environment.type == theirs["environment"]["type"]
-        assert result.environment.prefix in theirs["environment"].values()
+        assert result.environment.mode == theirs["environment"]["mode"]
+        if result.environment.mode == "self-extracting":
+            assert result.environment.environment == theirs["environment"]["environment"]
+            assert result.environment.archive_path in {None, theirs["environment"]["archive_path"]}
+        else:
+            assert result.environment.prefix in theirs["environment"].values()
     if block.get("staging", {}).get("mode"):
         assert result.staging == theirs["staging"]["mode"]
     modifiers = normalise_execution_modifiers(block.get("modifiers"))

@@ -106,6 +106,7 @@ def test_the_block_goes_before_the_rest_of_the_profile() -> None:
         ({"type": "packed-venv"}, "packed-venv", "current", "transfer"),
         ({"type": "packed-venv", "source": "/opt/venv"}, "packed-venv", "/opt/venv", "transfer"),
         ({"type": "packed-pixi", "mode": "prefix"}, "packed-pixi", "current", "transfer"),
+        ({"type": "packed-pixi", "lock": "/x/pixi.lock"}, "packed-pixi", "current", "transfer"),
         ({"type": "shared-prefix"}, "shared-prefix", "current", "shared"),
         ({"type": "shared-prefix", "prefix": "/cvmfs/env"}, "shared-prefix", "/cvmfs/env", "shared"),
     ],
@@ -113,6 +114,14 @@ def test_the_block_goes_before_the_rest_of_the_profile() -> None:
 def test_environments(environment: dict[str, str], type_: str, prefix: str, staging: str) -> None:
     result = resolved({**ONE, "environment": environment})
     assert (result.environment.type, result.environment.prefix, result.staging) == (type_, prefix, staging)
+
+
+@pytest.mark.parametrize(
+    ("keys", "mode"),
+    [({}, "self-extracting"), ({"lock": "/x/pixi.lock"}, "lock"), ({"archive": "/x.tar"}, "archive")],
+)
+def test_modes_of_a_pixi_environment(keys: dict[str, str], mode: str) -> None:
+    assert resolved({**ONE, "environment": {"type": "packed-pixi", **keys}}).environment.mode == mode
 
 
 def test_only_the_modifiers_that_are_used_travel() -> None:
@@ -128,15 +137,29 @@ def test_only_the_modifiers_that_are_used_travel() -> None:
         ({"strategy": "htcondr"}, "execution.strategy: no strategy 'htcondr'. Did you mean 'htcondor'?"),
         ({"resorces": {}}, "execution.resorces: unknown key. Did you mean 'resources'?"),
         (
-            {"environment": {"type": "packed-pixi"}},
+            {"environment": {"type": "packed-pixi", "worker_env_dir": "x"}},
             (
-                "execution.environment.mode: mode 'self-extracting' (the default, as in fasthep-flow) is not supported: "
-                "it needs pixi-pack. Write 'mode: prefix'."
+                "execution.environment.worker_env_dir: not supported: where an environment lies on the worker is "
+                "decided when it is packed"
             ),
         ),
         (
             {"environment": {"type": "packed-pixi", "mode": "prefix", "archive_path": "x"}},
-            "execution.environment.archive_path: not supported: it is for mode 'self-extracting', which needs pixi-pack",
+            (
+                "execution.environment.archive_path: has no meaning for mode prefix. It is for mode "
+                "'self-extracting'."
+            ),
+        ),
+        (
+            {"environment": {"type": "packed-pixi", "mode": "prefix", "environment": "test"}},
+            (
+                "execution.environment.environment: mode prefix needs the manifest that it is of. Write "
+                "'manifest: pixi.toml', or 'source: current' alone."
+            ),
+        ),
+        (
+            {"environment": {"type": "packed-pixi", "mode": "archive"}},
+            "execution.environment.archive: no archive is named. Write 'archive: PATH'.",
         ),
         (
             {"environment": {"type": "packed-conda"}},

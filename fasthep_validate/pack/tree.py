@@ -143,6 +143,8 @@ def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterato
             tree.left_out[f"{target}/{rule[0]}".lstrip("/")] = rule[1]
         elif not item.name.isascii() and "\\udc" in ascii(item.name):
             tree.left_out[ascii(f"{target}/{path}")] = "its name is not UTF-8"
+        elif item.name == "__pycache__" and not os.access(item, os.R_OK | os.X_OK):
+            tree.left_out[f"{target}/{path}"] = "bytecode that only its owner can read"
         elif item.is_dir(follow_symlinks=False):
             yield from _walk(root, path, skip, tree, target)
         elif item.is_file(follow_symlinks=False) or item.is_symlink():

@@ -600,6 +600,8 @@ scrub() { # nothing of the node's Python or of the user's Dask may leak into the
     set +f
     IFS=$old_ifs
     export PYTHONNOUSERSITE=1 PYTHONUNBUFFERED=1
+    # Bytecode written into a prefix that others share would be theirs to trip over, with our umask.
+    [ -n "$p_archive" ] || export PYTHONDONTWRITEBYTECODE=1
     export PATH="${python%/*}:${PATH:-/usr/local/bin:/usr/bin:/bin}"
     export OMP_NUM_THREADS="$p_nthreads" OPENBLAS_NUM_THREADS="$p_nthreads" MKL_NUM_THREADS="$p_nthreads"
     # Where code may come from, for the questions that are put through Dask.

@@ -13,7 +13,7 @@ strategy, home = sys.argv[1], Path(sys.argv[2])
 sys.path.insert(0, str(home))
 os.chdir(home)
 
-import workflows
+import workflows  # type: ignore[import-not-found]
 
 EXECUTION = f"""\
 execution:

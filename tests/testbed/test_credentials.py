@@ -25,6 +25,7 @@ NODES = ("submit", "wn1", "wn2")
 HOME = "/home/alice/credentials"
 # Where each credential is looked for without a variable: of wn1, wn2 and user alice alike.
 USUAL = {"proxy.pem": "/tmp/x509up_u", "ccache": "/tmp/krb5cc_", "token": "/tmp/bt_u"}
+PRODUCER = "_condor_SEC_CREDENTIAL_PRODUCER=/usr/local/lib/testbed/produce-ccache"
 ENVIRONMENT = f"X509_USER_PROXY={HOME}/proxy.pem KRB5CCNAME=FILE:{HOME}/ccache BEARER_TOKEN_FILE={HOME}/token"
 HAND_OUT = f"""
 set -e
@@ -137,7 +138,7 @@ def test_htcondor_brings_the_credential(servers: Servers, method: str, folder: s
         f"executable = job.sh\narguments = {arguments}\nshould_transfer_files = YES\n{line}\n"
         "log = job.log\noutput = job.out\nerror = job.err\nqueue\n",
     )
-    at = ("env", f"--chdir={place}", f"KRB5CCNAME=FILE:{HOME}/ccache")
+    at = ("env", f"--chdir={place}", f"KRB5CCNAME=FILE:{HOME}/ccache", PRODUCER)
     site.output("submit", *at, "condor_submit", "job.sub")
     site.output("submit", "condor_wait", "-wait", "60", f"{place}/job.log", timeout=70)
     *variables, mode, words = site.output("submit", "cat", f"{place}/job.out").splitlines()

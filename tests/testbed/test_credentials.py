@@ -194,3 +194,31 @@ def test_storage_that_fails_has_a_cause(servers: Servers, system: str) -> None:
     assert set(failed) == {"storage.read"}
     assert failed["storage.read"]
     assert failed["storage.read"].id == "FHV-storage-009"
+
+
+TRAVEL = {
+    "htcondor": {"x509": "x509userproxy", "kerberos": "sendcredential", "token": "transfer"},
+    "slurm": {"x509": "transfer", "kerberos": "transfer", "token": "transfer"},
+}
+
+
+@pytest.mark.parametrize("system", TRAVEL)
+def test_credentials_travel(servers: Servers, system: str) -> None:
+    """As files of the job and in the batch system's own ways; the worker has them in its job's directory."""
+    ways = ", ".join(f"{kind}: {{need: required, travel: {way}}}" for kind, way in TRAVEL[system].items())
+    report, workers = validate(
+        servers, system, "travel", f"extends: testbed-{system}\ncredentials: {{{ways}}}\n"
+    )
+    assert report.verdict == "pass", report.sentence
+    checks = [result for result in report.checks if result.family == "credentials"]
+    assert {result.outcome for result in checks} == {"pass"}
+    scratch = {"htcondor": "/var/lib/condor/execute/", "slurm": "/tmp/fasthep-validate-"}[system]
+    for evidence in workers.values():
+        assert evidence.probe
+        seen = {found.kind: found for found in evidence.probe.credentials or ()}
+        assert set(seen) == set(TRAVEL[system])
+        assert all(found.place.removeprefix("FILE:").startswith(scratch) for found in seen.values())
+        assert {found.mode for found in seen.values()} == {"0600"}
+    for node in NODES:  # nothing of them is left where jobs ran
+        left = servers.site.output(node, "sh", "-c", f"ls -d {scratch}* 2>/dev/null || true", user="root")
+        assert "credentials" not in left

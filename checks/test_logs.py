@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SECRETS = {
     "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
     "a token": re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"),  # base64 of '{"': header and claims
+    "a password in a URL": re.compile(r"://[^/\s:@]*:[^/\s@]+@"),
 }
 
 
@@ -47,7 +48,7 @@ def test_log_came_back(worker: Worker) -> None:
 
 
 def test_no_secrets(worker: Worker) -> None:
-    """No log of the worker holds a private key or a token.
+    """No log of the worker holds a private key, a token, or a URL with a password.
 
     Remedy: revoke the secret, remove the line, and see what printed it.
     """

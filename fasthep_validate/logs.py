@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 TAIL = 150  # lines; a chain of Python exceptions has its root far above its end
 READ = 65_536  # bytes from the end; enough for the lines that anybody reads
 
-# Private keys, JSON Web Tokens, EOS tokens and Vault tokens, wherever a program may have printed them.
+# Private keys, JSON Web Tokens, EOS tokens, Vault tokens and passwords in URLs, wherever a program may have printed them.
 SECRETS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|zteos64:\S+|hvs\.\S+",
+    r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|zteos64:\S+|hvs\.\S+"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
     re.DOTALL,
 )
 

@@ -73,3 +73,9 @@ def test_key_that_was_cut_off() -> None:
 def test_scrub_keeps_the_rest(before: str, after: str) -> None:
     assert scrub(f"{before} {TOKEN} {after}") == f"{before} [removed] {after}"
     assert scrub(before) == before
+
+
+def test_passwords_in_addresses_are_removed_and_addresses_are_not() -> None:
+    assert scrub("GET https://alice:s3cret@se.example.org/p") == "GET https://[removed]@se.example.org/p"
+    for plain in ("tls://192.0.2.1:8786", "root://se.example.org:1094//p@1", "https://alice@se/p:q@r"):
+        assert scrub(plain) == plain

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fasthep_validate.outcomes import Blocked, not_applicable, warn
+from fasthep_validate.outcomes import Blocked, not_applicable, simulated, warn
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from fasthep_validate.models.evidence import ModifierRun
     from fasthep_validate.view import Worker
 
@@ -25,6 +27,9 @@ def test_ran_around_task(worker: Worker) -> None:
     silent = [name for name in planned if name not in run.metadata]
     if silent:
         warn(f"nothing was recorded by {', '.join(silent)}: whether it ran is not known")
+    unreal = [name for name, entries in run.metadata.items() if _is_simulated(entries)]
+    if unreal:
+        simulated(f"{', '.join(unreal)} ran without a GPU, on a simulator")
 
 
 def test_result_right(worker: Worker) -> None:
@@ -34,6 +39,8 @@ def test_result_right(worker: Worker) -> None:
     """
     run = _undisturbed(worker)
     assert run.result == run.expected, f"the result is {run.result!r}, expected {run.expected!r}"
+    if any(map(_is_simulated, run.metadata.values())):
+        simulated("the result is right, and was computed without a GPU, on a simulator")
 
 
 def test_ran_in_worker_environment(worker: Worker) -> None:
@@ -53,6 +60,12 @@ def _modifier_run(worker: Worker) -> ModifierRun:
     if not worker.run.execution.modifiers:
         not_applicable("the profile has no modifiers")
     return worker.dask.modifier_run
+
+
+def _is_simulated(entries: JsonValue) -> bool:
+    """Whether a modifier recorded that there was no GPU behind it."""
+    records = entries if isinstance(entries, list) else [entries]
+    return any(isinstance(record, dict) and record.get("simulated") is True for record in records)
 
 
 def _undisturbed(worker: Worker) -> ModifierRun:

@@ -75,6 +75,8 @@ SECTIONS = (
     Section("timeouts", execution.Timeouts),
     Section("checks", profile.CheckSettings),
     Section("checks.known", profile.KnownFailure),
+    Section("checks.gpu", profile.GpuSettings),
+    Section("checks.gpu.reference", profile.GpuReference),
 )
 PLACES = {section.model.__name__: section.place for section in SECTIONS}
 
@@ -95,6 +97,7 @@ WORDS = {
     "Reference": "name",
     "Text": "text",
     "str": "text",
+    "float": "number",
     "bool": "`true` or `false`",
     "StrictBool": "`true` or `false`",
     "date": "date, such as `2027-01-31`",

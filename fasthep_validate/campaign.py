@@ -37,7 +37,7 @@ from fasthep_validate.hub_config import submit_environment
 from fasthep_validate.logs import collect
 from fasthep_validate.models.evidence import DaskEvidence, SubmitEvidence, WorkerEvidence
 from fasthep_validate.models.probe import NodeProbe
-from fasthep_validate.modifiers import registered
+from fasthep_validate.modifiers import parameter_problem, registered
 from fasthep_validate.pack import pack
 from fasthep_validate.plan import NODE_LIBRARIES, scheduler_host
 from fasthep_validate.profiles import Overrides, load_site
@@ -63,7 +63,13 @@ def load_profile(name: str, overrides: Overrides | None = None, *, nodes: str = 
         overrides: changes for this run.
         nodes: nodes to pin one worker each to, see ``fasthep-validate --nodes``; empty for no pinning.
     """
-    return pinned(load_site(name, overrides=overrides or Overrides(), builtin=registered()), nodes)
+    site = load_site(
+        name,
+        overrides=overrides or Overrides(),
+        builtin=registered(),
+        parameter_problem=parameter_problem,
+    )
+    return pinned(site, nodes)
 
 
 def pinned(site: SiteProfile, nodes: str) -> SiteProfile:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.causes import CATALOGUE, explain
+from fasthep_validate.causes import CATALOGUE, explain, explain_gpu
 from fasthep_validate.collecting import FIXTURES, Bundled, info, is_check, is_live, uses
 from fasthep_validate.connection import Connection, connect
 from fasthep_validate.models.profile import CheckSettings
@@ -140,6 +140,8 @@ class Checks:
         """The cause that the check names, or that the worker's evidence has of a start that failed."""
         if found.cause:
             return CATALOGUE[found.cause].shown_by(found.message)
+        if found.outcome == "fail" and check.family in ("gpu", "modifiers"):
+            return explain_gpu(found.message)
         if found.outcome != "fail" or check.family != "worker_start" or self._run is None or not worker:
             return None
         return explain(self._run.workers[worker].evidence)

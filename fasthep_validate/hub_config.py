@@ -39,6 +39,7 @@ def hub_config(execution: ExecutionConfig, tls: RunTls, private: Path) -> dict[s
         "at_once": AT_ONCE,
         "grace": execution.timeouts.worker_shutdown,
         "node_libraries": NODE_LIBRARIES,
+        "modifier_sources": [source.model_dump() for source in execution.modifier_sources],
         "modifiers": [
             {**specs[modifier.name].model_dump(), "params": modifier.params}
             for modifier in execution.modifiers

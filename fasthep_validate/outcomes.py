@@ -6,7 +6,8 @@ exceptions; plain pytest, which does not know them, shows them as skipped::
     pytest.skip.Exception
     ├── NotApplicable     n/a       the site does not offer what the check is about
     ├── Warned            warn      worth knowing, no reason to refuse the site
-    └── Blocked           blocked   something else failed before
+    ├── Blocked           blocked   something else failed before
+    └── Simulated         simulated all went well, without the device that the check is about
 """
 
 from __future__ import annotations
@@ -64,6 +65,16 @@ class Blocked(Skipped):
         self.by = by
 
 
+class Simulated(Skipped):
+    """All went well, and certifies nothing: no device was behind it."""
+
+
+def simulated(message: str) -> NoReturn:
+    """End a check that went well without the device that it is about."""
+    __tracebackhide__ = True
+    raise Simulated(message)
+
+
 def not_applicable(reason: str) -> NoReturn:
     """End a check that has no object here, such as one of GPUs in a pool without any."""
     __tracebackhide__ = True
@@ -111,6 +122,8 @@ def finding(error: BaseException | None) -> Finding:
             return Finding("blocked", str(error), error.by)
         case Warned():
             return Finding("warn", str(error), cause=error.cause)
+        case Simulated():
+            return Finding("simulated", str(error))
         case NotApplicable() | Skipped():
             return Finding("n/a", str(error))
         case _:

@@ -27,6 +27,7 @@ PROBE = (
     "probe.py", "probe_code.py", "probe_config.py", "probe_credentials.py", "probe_node.py",
     "probe_der.py", "probe_file.py", "probe_kerberos.py", "probe_token.py", "probe_trust.py", "probe_x509.py",
     "probe_storage.py", "storage_access.py", "storage_clients.py",
+    "probe_gpu.py", "probe_cuda.py", "probe_gpu_work.py",
 )  # fmt: skip
 # Keys of job.params about credentials; an empty value asks for nothing.
 CREDENTIALS = ("x509_proxy", "x509_ca", "krb5_ccache", "bearer_token", "credentials_required")
@@ -95,7 +96,8 @@ class Plan:
         texts = {
             "job.params": self._params(pool, worker, scheduler),
             "worker.args": "\n".join(worker_arguments(pool, worker, scheduler, self.execution)) + "\n",
-            "probe.json.in": json.dumps(self._probe(scheduler), indent=2) + "\n",
+            **(self._modifiers() if pool.resources.gpus else {}),
+            "probe.json.in": json.dumps(self._probe(pool, scheduler), indent=2) + "\n",
             "dask.yaml": dask_settings(),
         }
         for name, text in texts.items():
@@ -153,8 +155,15 @@ class Plan:
         }
         return "".join(f"{key}={value}\n" for key, value in values.items())
 
-    def _probe(self, scheduler: Endpoint) -> dict[str, object]:
-        manifest = self.packed.manifest
+    def _modifiers(self) -> dict[str, str]:
+        """Modules of our own modifiers, which the probe tries on a GPU: file name -> text."""
+        sources = {source.name: source for source in self.execution.modifier_sources}
+        tried = (sources[name] for name in ("gpu.preload", "cuda.jit") if name in sources)
+        texts = {f"{source.impl.partition(':')[0]}.py": source.source for source in tried if source.source}
+        return {**texts, "modified.py": bundled.worker_file("modified.py").read_text(encoding="utf-8")}
+
+    def _probe(self, pool: Pool, scheduler: Endpoint) -> dict[str, object]:
+        manifest, gpu = self.packed.manifest, self.execution.gpu_questions
         return {
             "root": "env" if self.packed.base else self.packed.submit_prefix,
             "code": "code" if self.packed.code else "",
@@ -168,6 +177,10 @@ class Plan:
             "credentials": self.execution.credentials.wanted,
             "storage": self._storage(),
             "storage_timeout": self.execution.storage.timeout,
+            "gpus": pool.resources.gpus,
+            "gpu_simulate": gpu.simulate,
+            "gpu_min_free": gpu.min_free,
+            "gpu_needs": gpu.needs,
         }
 
     def _storage(self) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ from fasthep_validate.models import block, execution, wanted
 from fasthep_validate.models.batch import Batch
 from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.execution import ExecutionConfig
+from fasthep_validate.models.profile import GpuSettings
 from fasthep_validate.models.storage import Storage
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.site import Network
 
 ALWAYS_IMPORTED = ("dask", "distributed")
+NEEDED_BY = {"gpu.preload": "cupy", "cuda.jit": "numba"}  # the package that a modifier needs
 
 
 def resolve(
@@ -29,6 +31,7 @@ def resolve(
     modifiers: Mapping[str, ModifierSource],
     batch: Batch = Batch(),  # noqa: B008 - frozen
     required_imports: Sequence[str] = (),
+    gpu: GpuSettings = GpuSettings(),  # noqa: B008 - frozen
 ) -> ExecutionConfig:
     """What is to be started, with nothing left to look up.
 
@@ -43,12 +46,19 @@ def resolve(
         staging=_staging(written),
         job_files=_job_files(written),
         modifiers=used,
-        modifier_sources=tuple(modifiers[item.name] for item in used),
+        modifier_sources=tuple(modifiers[name] for name in sorted(modifiers)),
         scheduler=_scheduler(written, network),
         timeouts=_timeouts(written, timeouts),
+        gpu_questions=_gpu_questions(used, gpu),
         credentials=credentials,
         storage=storage,
     )
+
+
+def _gpu_questions(used: Sequence[execution.Modifier], settings: GpuSettings) -> execution.GpuQuestions:
+    """What has to be there on a GPU follows from the modifiers, which come from FAST-HEP or from here."""
+    needs = tuple(NEEDED_BY[modifier.name] for modifier in used if modifier.name in NEEDED_BY)
+    return execution.GpuQuestions(simulate=settings.simulate, min_free=settings.min_free, needs=needs)
 
 
 def _pool(name: str, written: block.Execution, network: Network, batch: Batch) -> execution.Pool:

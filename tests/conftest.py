@@ -45,6 +45,7 @@ class Private:
             "at_once": 2,
             "grace": 5.0,
             "node_libraries": [],
+            "modifier_sources": [],
             "modifiers": [],
             "folder": str(self.path),
             "jobs": str(self.path / "jobs"),

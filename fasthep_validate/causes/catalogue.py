@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fasthep_validate.causes import credentials, inside, outside, storage
+from fasthep_validate.causes import credentials, gpu, inside, outside, storage
 
 if TYPE_CHECKING:
     from fasthep_validate.causes.entry import Entry
@@ -24,6 +24,7 @@ CATALOGUE: dict[str, Entry] = {
         *outside.RESOURCES,
         *outside.BATCH,
         *outside.HARNESS,
+        *gpu.GPU,
     )
 }
 """Id -> entry."""

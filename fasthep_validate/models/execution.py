@@ -196,6 +196,20 @@ class Timeouts(Written):
     """How long a worker without a scheduler lives."""
 
 
+class GpuQuestions(Model):
+    """What the probe asks of the GPUs of a pool.
+
+    Attributes:
+        simulate: numba's simulator stands in for them.
+        min_free: bytes that must be free on the first.
+        needs: packages that the run needs on them.
+    """
+
+    simulate: bool = False
+    min_free: int = 0
+    needs: tuple[str, ...] = ()
+
+
 class ExecutionConfig(Model):
     """The execution system to start; stored as ``execution.json``."""
 
@@ -208,10 +222,12 @@ class ExecutionConfig(Model):
     job_files: StagingMode = "transfer"
     modifiers: tuple[Modifier, ...] = ()
     modifier_sources: tuple[ModifierSource, ...] = ()
+    """All that are registered: a stage may name one that is not among ``modifiers``."""
     scheduler: SchedulerSpec = SchedulerSpec()
     timeouts: Timeouts = Timeouts()
     credentials: Credentials = Credentials()
     storage: Storage = Storage()
+    gpu_questions: GpuQuestions = GpuQuestions()
 
     def worker_ids(self) -> tuple[str, ...]:
         """Planned workers of all pools, in the order of the profile."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fasthep_validate.models.access import Access
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.credential import CredentialSeen
+from fasthep_validate.models.gpu import GpuEvidence
 
 
 class HostInfo(Model):
@@ -191,6 +192,7 @@ class NodeProbe(Model):
         versions: distribution -> version of everything installed in the environment.
         thread_variables: ``OMP_NUM_THREADS`` and its like, those that are set.
         environment: variables of the allow-list, no others.
+        gpu: what was asked about GPUs, on nodes of a pool that has any.
         credentials: those that the profile asks for, as they are found there.
         storage: the profile's storage, as it was tried from there.
         problems: probe -> why it gave nothing (``timed out after 30 s``, an error).
@@ -207,6 +209,7 @@ class NodeProbe(Model):
     thread_variables: dict[str, str] | None = None
     environment: dict[str, str] | None = None
     scheduler_lookup: Lookup | None = None
+    gpu: GpuEvidence | None = None
     credentials: tuple[CredentialSeen, ...] | None = None
     storage: tuple[Access, ...] | None = None
     problems: dict[str, str] = {}

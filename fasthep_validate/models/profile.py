@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Annotated
+
+from pydantic import Field
 
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.execution import ExecutionConfig
@@ -23,6 +26,30 @@ class KnownFailure(Written):
     """Last day on which it is accepted."""
 
 
+class GpuReference(Written):
+    """What a GPU of the site does when all is well; measured figures are in the table of ``gpu.speed``."""
+
+    to_device: Size | None = None
+    """Bytes per second from the host to the GPU, such as ``20 GB``."""
+    to_host: Size | None = None
+    """Bytes per second back."""
+    kernel: Size | None = None
+    """Floating-point operations per second in single precision, such as ``15 T``."""
+
+
+class GpuSettings(Written):
+    """What the checks expect of GPUs; they are for pools that ask for ``gpus``."""
+
+    min_free: Size = 0
+    """Bytes that must be free on the GPU."""
+    reference: GpuReference = GpuReference()
+    """What its speed is compared with."""
+    tolerated: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Share of the reference that is still good enough."""
+    simulate: bool = False
+    """Try everything but the GPU: numba's simulator stands in, and all checks of GPUs are ``simulated``."""
+
+
 class CheckSettings(Written):
     """What the checks expect of the site."""
 
@@ -40,6 +67,8 @@ class CheckSettings(Written):
     """Bytes sent between workers."""
     required_imports: tuple[Text, ...] = ()
     """Modules that every worker must be able to import, besides Dask's own."""
+    gpu: GpuSettings = GpuSettings()
+    """What the checks expect of GPUs."""
 
 
 class Paths(Model):

@@ -10,9 +10,9 @@ from fasthep_validate.models.base import Model
 from fasthep_validate.models.event import Phase, PhaseTime
 
 SCHEMA_ID = "https://fast-hep.github.io/fasthep-validate/schema/report-1.json"
-Outcome = Literal["pass", "fail", "warn", "n/a", "blocked", "known"]
-Verdict = Literal["pass", "fail", "incomplete", "error"]
-NodeVerdict = Literal["pass", "fail", "known", "out of service", "not tried"]
+Outcome = Literal["pass", "fail", "warn", "n/a", "blocked", "known", "simulated"]
+Verdict = Literal["pass", "fail", "simulated", "incomplete", "error"]
+NodeVerdict = Literal["pass", "fail", "simulated", "known", "out of service", "not tried"]
 
 
 class Cause(Model):
@@ -62,7 +62,7 @@ class CheckResult(Model):
         id: stable id of the check.
         family: its family.
         worker: planned worker, empty for a check of the whole run.
-        outcome: ``pass``, ``fail``, ``warn``, ``n/a``, ``blocked`` or ``known``.
+        outcome: ``pass``, ``fail``, ``warn``, ``n/a``, ``blocked``, ``known`` or ``simulated``.
         required: whether a failure fails the run.
         claim: what the check says.
         message: what was found.
@@ -115,7 +115,7 @@ class NodeSummary(Model):
     Attributes:
         node: as the batch system calls it.
         worker: the worker that tried it.
-        verdict: ``pass``, ``fail``, ``known`` (an accepted failure), ``out of service`` (drained or down, so not
+        verdict: ``pass``, ``fail``, ``simulated`` (without the device that it is about), ``known`` (an accepted failure), ``out of service`` (drained or down, so not
             waited for) or ``not tried`` (no job started there in time).
         check: the first check that failed there.
         why: what was found by it, in one line.
@@ -142,7 +142,8 @@ class Report(Model):
         results: absolute path of the folder that this report is in.
         started: UTC time, ISO 8601.
         finished: UTC time, ISO 8601; ``None`` while it runs.
-        verdict: ``pass``, ``fail``, ``incomplete`` (interrupted) or ``error``.
+        verdict: ``pass``, ``fail``, ``simulated`` (a required check had no device), ``incomplete`` (interrupted) or
+            ``error``.
         exit_code: of the command.
         sentence: the verdict in one sentence.
         counts: outcome -> number of checks.

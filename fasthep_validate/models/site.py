@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
@@ -18,8 +19,10 @@ from fasthep_validate.models.storage import Storage
 from fasthep_validate.models.written import Name, Ports, Text, Written, mistake, mistakes, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
+
+    from pydantic import JsonValue
 
     from fasthep_validate.models.written import Found
 
@@ -60,6 +63,19 @@ class Network(Written):
     """Ports that nannies may listen on; without it those of workers."""
 
 
+@dataclass(frozen=True)
+class Registered:
+    """What is known of modifiers that the profile need not register.
+
+    Attributes:
+        names: theirs.
+        problem: tells what is wrong with the parameters of one, empty when nothing is.
+    """
+
+    names: AbstractSet[str] = frozenset()
+    problem: Callable[[str, Mapping[str, JsonValue]], str] = lambda name, params: ""  # noqa: ARG005
+
+
 class Site(Written):
     """A site profile."""
 
@@ -88,13 +104,22 @@ class Site(Written):
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
-        others: AbstractSet[str] = info.context or frozenset()
+        others: Registered = info.context or Registered()
         ways = (
             (("credentials", *loc), error) for loc, error in self.credentials.unfit(self.execution.strategy)
         )
-        unregistered = self._unregistered({*others, *self.execution_modifiers})
+        unregistered = self._unregistered({*others.names, *self.execution_modifiers})
         rules = broken(self.execution, self.batch)
-        mistakes("Site", [*unregistered, *ways, *rules, *self._storage_without_credential()])
+        mistakes(
+            "Site",
+            [
+                *unregistered,
+                *self._wrong_parameters(others),
+                *ways,
+                *rules,
+                *self._storage_without_credential(),
+            ],
+        )
         return self
 
     def _unregistered(self, known: AbstractSet[str]) -> Iterator[Found]:
@@ -111,3 +136,10 @@ class Site(Written):
                 what = f"{endpoint.credential!r} is used here, and the profile does not send it"
                 error = mistake(what, f"Write credentials: {{{endpoint.credential}: {{need: required}}}}.")
                 yield ("storage", "endpoints", name, "credential"), error
+
+    def _wrong_parameters(self, registered: Registered) -> Iterator[Found]:
+        for index, modifier in enumerate(self.execution.modifiers or ()):
+            own = modifier.name in self.execution_modifiers
+            problem = "" if own else registered.problem(modifier.name, modifier.params)
+            if problem:
+                yield ("execution", "modifiers", index), mistake(f"modifier {modifier.name!r}: {problem}")

@@ -16,13 +16,13 @@ from fasthep_validate.mistakes import read
 from fasthep_validate.models.environment import PATHS
 from fasthep_validate.models.execution import ModifierSource
 from fasthep_validate.models.profile import Paths, SiteProfile
-from fasthep_validate.models.site import Site
+from fasthep_validate.models.site import Registered, Site
 from fasthep_validate.models.written import nearest
 from fasthep_validate.overrides import Overrides, parse_overrides
 from fasthep_validate.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic import JsonValue
 
@@ -69,6 +69,7 @@ def load_site(
     *,
     overrides: Overrides | None = None,
     builtin: Mapping[str, ModifierSource] | None = None,
+    parameter_problem: Callable[[str, Mapping[str, JsonValue]], str] | None = None,
     over: Document | None = None,
 ) -> SiteProfile:
     """The profile of a site.
@@ -77,6 +78,7 @@ def load_site(
         name_or_path: a name (see :func:`find_sites`), or the path of a YAML file.
         overrides: changes for this run.
         builtin: execution modifiers that are registered without the profile, by name.
+        parameter_problem: tells what is wrong with the parameters of one of them, empty when nothing is.
         over: the ``execution:`` block of a workflow, laid over that of the profile; its pools, and its
             environment with the staging, take the place of the profile's.
 
@@ -89,7 +91,8 @@ def load_site(
         document = over.over(_without(document, over.value["execution"]))
     document = _with_paths(_overridden(document, overrides or Overrides()), Path())
     registered = builtin or {}
-    site = read(Site, document, context=frozenset(registered))
+    known = Registered(frozenset(registered), parameter_problem or (lambda _name, _params: ""))
+    site = read(Site, document, context=known)
     return SiteProfile(
         site=site.site or path.stem,
         description=site.description,
@@ -103,6 +106,7 @@ def load_site(
             storage=site.storage,
             modifiers={**registered, **_sources(site)},
             required_imports=site.checks.required_imports,
+            gpu=site.checks.gpu,
         ),
         checks=site.checks,
         paths=Paths(forbidden=site.batch.forbidden_paths, logs=site.batch.log_paths),

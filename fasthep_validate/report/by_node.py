@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.report import CheckResult, NodeVerdict
 
 OUT_OF_SERVICE = "FHV-batch-011"
-_WORST: tuple[NodeVerdict, ...] = ("fail", "out of service", "not tried", "known", "pass")
+_WORST: tuple[NodeVerdict, ...] = ("fail", "out of service", "not tried", "simulated", "known", "pass")
 
 
 def by_node(
@@ -54,8 +54,9 @@ def _summary(
         for result in results
         if result.required and (result.outcome == "fail" or _blocked_here(result, worker))
     ]
+    unreal = [result for result in results if result.required and result.outcome == "simulated"]
     known = [result for result in results if result.outcome == "known"]
-    first = next((result for result in [*broken, *known] if result.outcome != "blocked"), None)
+    first = next((result for result in [*broken, *unreal, *known] if result.outcome != "blocked"), None)
     first = first or next(iter(broken), None)
     if evidence is None or not results:
         return NodeSummary(node=node, worker=worker, verdict="not tried", why="the run ended before")
@@ -65,7 +66,7 @@ def _summary(
     return NodeSummary(
         node=node,
         worker=worker,
-        verdict=_verdict(cause, evidence) if broken else "known",
+        verdict=_verdict(cause, evidence) if broken else "simulated" if unreal else "known",
         check=first.id,
         why=first.message.partition("\n")[0] or first.claim,
         cause=cause,

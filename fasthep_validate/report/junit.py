@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from fasthep_validate.models.report import CheckResult, Outcome, Report
 
 # Outcome -> element below <testcase>, for a check that is required.
-_ELEMENTS: dict[Outcome, str] = {"fail": "failure", "blocked": "error", "n/a": "skipped", "known": "skipped"}
+_ELEMENTS: dict[Outcome, str] = {
+    "fail": "failure",
+    "blocked": "error",
+    "simulated": "error",
+    "n/a": "skipped",
+    "known": "skipped",
+}
+_ONLY_REQUIRED = {"blocked", "simulated"}  # errors; of a check that is optional they are skipped ones
 
 # All but the characters of https://www.w3.org/TR/xml/#charsets, and the carriage return, which no reader keeps.
 _UNWRITABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -26,7 +33,7 @@ def junit(report: Report) -> str:
     """The report as JUnit XML: a suite for each family, a case for each check and worker.
 
     The dialect is the one that Jenkins and GitLab read: ``failure`` for a failed check, ``error`` for a
-    blocked one, ``skipped`` for one that does not apply or is accepted; a warning is a passed case with
+    blocked one and one that was only simulated, ``skipped`` for one that does not apply or is accepted; a warning is a passed case with
     its message in ``system-out``.
     """
     root = ET.Element("testsuites", name=f"{report.tool} {report.site}")
@@ -56,7 +63,8 @@ def _case(suite: ET.Element, result: CheckResult, site: str) -> ET.Element:
         time=f"{result.seconds:.3f}",
     )
     text = _printable("\n".join(part for part in (result.message, _remedy(result)) if part))
-    tag = _ELEMENTS.get(result.outcome) if result.required or result.outcome != "blocked" else "skipped"
+    optional = not result.required and result.outcome in _ONLY_REQUIRED
+    tag = "skipped" if optional else _ELEMENTS.get(result.outcome)
     if tag:
         told = text.partition("\n")[0] or result.outcome
         ET.SubElement(case, tag, message=told, type=result.outcome).text = text

@@ -23,7 +23,7 @@ MIN_WIDTH = 60
 FOLD_ABOVE = 12
 """Number of workers above which equal passes of a check share one row."""
 
-_ORDER: tuple[Outcome, ...] = ("fail", "blocked", "warn", "known", "pass", "n/a")
+_ORDER: tuple[Outcome, ...] = ("fail", "blocked", "simulated", "warn", "known", "pass", "n/a")
 _HEADER_PADDING = 2  # tabulate makes a column wider than its header by this
 _QUIET = {"pass", "n/a"}
 _SHORT_EVIDENCE = 3
@@ -31,13 +31,20 @@ _BOLD = "1"
 _COLOURS: dict[Outcome, str] = {
     "fail": "1;31",
     "blocked": "35",
+    "simulated": "1;35",
     "warn": "33",
     "known": "36",
     "pass": "32",
     "n/a": "2",
 }
 _NODE_COLOURS = {"fail": "1;31", "out of service": "35", "not tried": "33", "known": "36", "pass": "32"}
-_VERDICT_COLOURS: dict[Verdict, str] = {"pass": "1;32", "fail": "1;31", "incomplete": "1;33", "error": "1;31"}
+_VERDICT_COLOURS: dict[Verdict, str] = {
+    "pass": "1;32",
+    "fail": "1;31",
+    "simulated": "1;35",
+    "incomplete": "1;33",
+    "error": "1;31",
+}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ _WORDS: dict[Outcome, tuple[str, str]] = {
     "n/a": ("not applicable", "not applicable"),
     "blocked": ("blocked", "blocked"),
     "known": ("known failure", "known failures"),
+    "simulated": ("only simulated", "only simulated"),
 }
 # What a site is said to be when the run ended by an error, the nearest class first. That no worker
 # came is a finding about the site; the others only tell that nothing could be judged.
@@ -58,7 +59,7 @@ def count(results: Iterable[CheckResult]) -> dict[str, int]:
 def tally(results: Iterable[CheckResult]) -> str:
     """The counts in words, such as ``2 failed, 1 warning, 56 passed``; the worst first."""
     counts = count(results)
-    order: tuple[Outcome, ...] = ("fail", "blocked", "warn", "known", "pass", "n/a")
+    order: tuple[Outcome, ...] = ("fail", "blocked", "simulated", "warn", "known", "pass", "n/a")
     return ", ".join(
         f"{counts[outcome]} {_WORDS[outcome][counts[outcome] > 1]}" for outcome in order if outcome in counts
     )
@@ -84,6 +85,8 @@ def verdict(
         return _ended_by(error, results, site)
     if broken := failing(results):
         return Ruling("fail", 1, f"Site {site} does not work: {_failures(broken, results)}")
+    if unreal := [result for result in results if result.required and result.outcome == "simulated"]:
+        return Ruling("simulated", 1, f"Site {site} is not certified: {_simulations(unreal, results)}")
     if not any(result.outcome in _JUDGED for result in results):
         return Ruling("error", JudgeError.exit_code, f"Site {site} could not be judged: no check ran.")
     return Ruling("pass", 0, f"Site {site} works: {_passes(results)}.")
@@ -196,6 +199,14 @@ def _failures(broken: Sequence[CheckResult], results: Sequence[CheckResult]) -> 
     first = broken[0]
     message = first.message or (f"blocked by {first.blocked_by}" if first.blocked_by else first.claim)
     return f"{' and '.join(told)}{_where(broken, results)}, first: {first.id}: {_stop(_one_line(message))}"
+
+
+def _simulations(unreal: Sequence[CheckResult], results: Sequence[CheckResult]) -> str:
+    """How many checks had no device, and which came first."""
+    total = sum(result.outcome != "n/a" for result in results)
+    first = unreal[0]
+    found = _stop(_one_line(first.message) or first.claim)
+    return f"{len(unreal)} of {_checks(total)} were only simulated{_where(unreal, results)}, first: {first.id}: {found}"
 
 
 def _one_line(message: str) -> str:

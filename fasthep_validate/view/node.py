@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.access import Access
     from fasthep_validate.models.credential import CredentialSeen
     from fasthep_validate.models.evidence import SubmitEvidence
+    from fasthep_validate.models.gpu import GpuEvidence
     from fasthep_validate.models.probe import (
         HostInfo,
         ImportResult,
@@ -83,6 +84,11 @@ class Node:
     def thread_variables(self) -> dict[str, str]:
         """``OMP_NUM_THREADS`` and its like, those that are set."""
         return self._seen("thread_variables", self.probe.thread_variables)
+
+    @property
+    def gpu(self) -> GpuEvidence:
+        """What was asked about GPUs."""
+        return self._seen("gpu", self.probe.gpu)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -301,6 +301,7 @@ transferred() {
     needed='worker.args probe.json.in probe.py probe_code.py probe_config.py probe_node.py launch.py
     probe_credentials.py probe_der.py probe_file.py probe_kerberos.py probe_token.py probe_trust.py probe_x509.py
     probe_storage.py storage_access.py storage_clients.py
+    probe_gpu.py probe_cuda.py probe_gpu_work.py
     dask.yaml ca.pem worker.pem worker.key'
     for file in $needed ${p_archive:+relocate.py}; do
         [ -s "$file" ] || fail missing-file "$file is not in $dir, or is empty"

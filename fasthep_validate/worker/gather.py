@@ -278,10 +278,10 @@ class Gatherer:
         return list(await asyncio.gather(*asked))
 
     async def _modifiers(self, state: WorkerState) -> Facts:
-        inputs = {"stream": {"values": [1, 2, 3, 4]}}
+        inputs = tasks.example(self.modifiers)
         question = by_value(tasks.modified)
         seen: Facts = await self.client.submit(
-            question, modified, inputs, self.modifiers, workers=[state.address], pure=False
+            question, inputs, tasks.kernels(self.modifiers), workers=[state.address], pure=False
         )
         told = ("result", "metadata", "hostname", "pid", "prefix", "error")
         names = [spec["name"] for spec in self.modifiers]

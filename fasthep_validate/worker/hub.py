@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from distributed.security import Security
 
     from fasthep_validate.worker.gather import Gatherer
+    from fasthep_validate.worker.installed import Source
     from fasthep_validate.worker.modified import Spec
 
     class Pair(TypedDict):
@@ -66,7 +67,8 @@ if TYPE_CHECKING:
             at_once: how many workers are asked at the same time.
             grace: seconds given to a worker to end by itself.
             node_libraries: patterns of shared libraries that are the node's own.
-            modifiers: execution modifiers to try.
+            modifier_sources: all execution modifiers that are registered.
+            modifiers: those around every task.
             folder: the run's private folder.
             jobs: folder of the directories of jobs on this machine.
             command: process id of the command.
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
         at_once: int
         grace: float
         node_libraries: list[str]
+        modifier_sources: list[Source]
         modifiers: list[Spec]
         folder: str
         jobs: str
@@ -131,8 +134,10 @@ async def serve(config: Config) -> None:
 
     if TYPE_CHECKING:
         from fasthep_validate.worker.gather import Gatherer, Watcher
+        from fasthep_validate.worker.installed import install
     else:
         from gather import Gatherer, Watcher
+        from installed import install
 
     security = _security(config["tls"])
     try:
@@ -151,6 +156,7 @@ async def serve(config: Config) -> None:
         scheduler.address, security=security, asynchronous=True, set_as_default=False
     ) as client:
         gatherer = Gatherer(scheduler, client, watcher, config)
+        await install(client, config["modifier_sources"], config["modifiers"])
         say(event="ready", **gatherer.scheduler_facts())
         await _requests(gatherer)
         await _end_jobs(gatherer, config)

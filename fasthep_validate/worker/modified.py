@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import importlib.util
+import inspect
 import sys
 import types
 from dataclasses import dataclass
@@ -61,6 +63,17 @@ class Modifier:
     params: dict[str, Any]
     hook: Any
 
+    def install(self) -> None:
+        """Call its ``install()``, if it has one: something to do once in a process, before any task.
+
+        Raises:
+            ModifierError: it failed.
+        """
+        try:
+            getattr(self.hook, "install", lambda: None)()
+        except Exception as error:
+            raise ModifierError(f"{self.name}: install failed: {_words(error)}") from error
+
     def tell(self, event: str, **facts: Any) -> Any:
         """Call its method for an event, if it has one.
 
@@ -107,7 +120,7 @@ def _shipped(name: str, source: str) -> types.ModuleType:
     key = f"{name}_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
     if key in sys.modules:
         return sys.modules[key]
-    module = types.ModuleType(key)
+    module = types.ModuleType(key, f"Sent to this process as {name}.")
     code = compile(source, f"<{name}>", "exec")
     sys.modules[key] = module  # dataclasses look their module up while it is being made
     try:
@@ -116,6 +129,21 @@ def _shipped(name: str, source: str) -> types.ModuleType:
         del sys.modules[key]
         raise
     return module
+
+
+def provide(name: str, source: str) -> None:
+    """Make the module of a text importable by its name too, unless the environment has one of this name."""
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        sys.modules[name] = _shipped(name, source)
+
+
+def combined(run_wide: Sequence[Spec], stage: Sequence[Spec]) -> list[Spec]:
+    """The modifiers of a task in their order: those of the run, then those of its stage.
+
+    A stage that names a modifier of the run changes its parameters, and not its place.
+    """
+    of_stage = {spec["name"]: spec for spec in stage}
+    return [of_stage.pop(spec["name"], spec) for spec in run_wide] + list(of_stage.values())
 
 
 def run(
@@ -129,7 +157,7 @@ def run(
     """Call ``function(**inputs)`` with the modifiers around it.
 
     Args:
-        function: the task.
+        function: the task; with a parameter ``ctx`` it is given the context.
         inputs: its keyword arguments; modifiers may replace them.
         node_id: the task's name, for modifiers and messages.
         specs: modifiers in their order.
@@ -144,6 +172,7 @@ def run(
     ctx = {} if ctx is None else ctx
     ctx.setdefault("execution_modifier_metadata", {})
     modifiers = [load(spec) for spec in specs]
+    told = {"ctx": ctx} if "ctx" not in inputs and _takes_context(function) else {}
     facts = {"node": Node(node_id), "inputs": inputs, "ctx": ctx}
     try:
         with contextlib.ExitStack() as around:
@@ -153,7 +182,7 @@ def run(
                     around.enter_context(context)
             for modifier in modifiers:
                 modifier.tell("before_node", **facts)
-            outputs = function(**inputs)
+            outputs = function(**inputs, **told)
             for modifier in reversed(modifiers):
                 modifier.tell("after_node", outputs=outputs, **facts)
     except Exception as error:
@@ -162,6 +191,13 @@ def run(
                 modifier.tell("on_node_error", exc=error, **facts)
         raise
     return outputs, ctx
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    try:
+        return "ctx" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some functions of C have no signature
+        return False
 
 
 def _words(error: BaseException) -> str:

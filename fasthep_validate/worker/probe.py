@@ -22,11 +22,12 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fasthep_validate.worker import probe_code, probe_credentials, probe_node, probe_storage
+    from fasthep_validate.worker import probe_code, probe_credentials, probe_gpu, probe_node, probe_storage
     from fasthep_validate.worker.probe_config import Config, read_config
 else:
     import probe_code
     import probe_credentials
+    import probe_gpu
     import probe_node
     import probe_storage
     from probe_config import read_config
@@ -36,6 +37,7 @@ PROBLEM = "problem: "  # before the name of a section that failed
 
 # Slowest first. Sections of a group share a process, and a fate.
 GROUPS: dict[str, tuple[str, ...]] = {
+    "gpu": ("gpu",),
     "storage": ("storage",),
     "imports": ("imports", "provenance"),
     "node": ("python", "limits", "environment", "thread_variables", "versions"),
@@ -56,6 +58,7 @@ SECTIONS: dict[str, Callable[[Config], object]] = {
     "scratch": probe_node.scratch,
     "host": probe_node.host,
     "scheduler_lookup": probe_node.scheduler_lookup,
+    "gpu": probe_gpu.gpu,
     "credentials": probe_credentials.credentials,
     "storage": probe_storage.storage,
     "provenance": probe_code.provenance,
@@ -92,6 +95,12 @@ def to_json(value: object) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def limit_of(group: str, config: Config) -> float:
+    """Seconds that a group may take in all; some put many questions, each with a limit of its own."""
+    limits = {"storage": probe_storage.limit(config), "gpu": config.timeout * (len(probe_gpu.STEPS) + 1)}
+    return limits.get(group, config.timeout)
+
+
 class Child:
     """A process that looks at one group; a fork, which starts at once and shares nothing that matters.
 
@@ -101,7 +110,7 @@ class Child:
 
     def __init__(self, group: str, config: Config) -> None:
         self.group = group
-        self.limit = probe_storage.limit(config) if group == "storage" else config.timeout
+        self.limit = limit_of(group, config)
         self.deadline = time.monotonic() + self.limit
         self.out, self.err = memory_file(), memory_file()
         self.pid = os.fork()

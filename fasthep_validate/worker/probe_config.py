@@ -26,6 +26,10 @@ class Config:
         credentials: kinds of credentials that the profile asks for.
         storage: endpoints of the profile, each with its ``name``.
         storage_timeout: seconds for each of them.
+        gpus: GPUs that the pool asks for; 0 for no question about GPUs.
+        gpu_simulate: whether numba's simulator stands in for them.
+        gpu_min_free: bytes that must be free on the first.
+        gpu_needs: packages that the run needs on them.
     """
 
     root: str
@@ -41,6 +45,10 @@ class Config:
     credentials: list[str] = field(default_factory=list)
     storage: list[dict[str, Any]] = field(default_factory=list)
     storage_timeout: float = 60.0
+    gpus: int = 0
+    gpu_simulate: bool = False
+    gpu_min_free: int = 0
+    gpu_needs: list[str] = field(default_factory=list)
 
 
 def read_config(path: str) -> Config:

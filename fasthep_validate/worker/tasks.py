@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import importlib
 import os
 import socket
 import sys
 import time
+import types
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from types import ModuleType
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fasthep_validate.worker.modified import Spec
 
@@ -121,16 +122,69 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def add(stream: Mapping[str, Any]) -> Any:
-    """The task that modifiers are tried around: a sum over a small stream of numbers."""
-    return sum(stream["values"])
+def example(specs: Sequence[Spec]) -> dict[str, Any]:
+    """Inputs of the task that modifiers are tried around; the stream has every field that one of them names."""
+    fields = {name for spec in specs for name in _named(spec, "fields")}
+    return {"stream": {**{name: [1.0, 2.0, 3.0] for name in sorted(fields)}, "values": [1, 2, 3, 4]}}
 
 
-def modified(module: ModuleType, inputs: dict[str, Any], specs: Sequence[Spec]) -> Facts:
-    """Run :func:`add` with modifiers around it and say what happened; ``module`` is ``modified.py``."""
+def kernels(specs: Sequence[Spec]) -> list[str]:
+    """Names of the functions that modifiers look for in the context."""
+    return sorted({name for spec in specs for name in _named(spec, "functions")})
+
+
+def _named(spec: Spec, key: str) -> list[str]:
+    given = spec["params"].get(key)
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
+
+
+def tripled(values: Any, out: Any) -> None:
+    """A kernel; ``cuda`` is bound to the module that compiles it, where there is one."""
+    index = cuda.grid(1)  # type: ignore[name-defined]  # noqa: F821
+    if index < out.size:
+        out[index] = 3 * values[index]
+
+
+def kernel() -> Any:
+    """:func:`tripled` with a ``cuda`` to see."""
+    seen = {}
+    for name in ("numba.cuda", "numba_cuda_mlir.cuda"):
+        try:
+            seen["cuda"] = importlib.import_module(name)
+        except ImportError:
+            continue
+        break
+    return types.FunctionType(tripled.__code__, seen, tripled.__name__)
+
+
+def add(stream: Mapping[str, Any], ctx: Mapping[str, Any]) -> Any:
+    """The task that modifiers are tried around: a sum over a small stream, and every kernel once."""
+    for name, compiled in ctx.get("cuda_jit_compiled", {}).items():
+        import numpy as np
+
+        values, out = np.arange(100.0), np.zeros(100)
+        compiled[4, 32](values, out)
+        if not (out == 3 * values).all():
+            raise ValueError(f"kernel {name!r} computes something else on the GPU")
+    return int(sum(stream["values"]))
+
+
+def modified(inputs: dict[str, Any], names: Sequence[str]) -> Facts:
+    """Run :func:`add` in a worker with the installed modifiers around it, and say what happened."""
+    from distributed import get_worker
+
+    ctx = {"cuda_jit_functions": {name: kernel() for name in names}}
+    plugin: Any = get_worker().plugins["fasthep-modifiers"]
+    return tried(plugin.run, inputs, ctx)
+
+
+def tried(
+    run: Callable[..., tuple[Any, dict[str, Any]]], inputs: dict[str, Any], ctx: dict[str, Any]
+) -> Facts:
+    """:func:`add` through ``run``, and what came out of it."""
     facts = describe()
     try:
-        result, ctx = module.run(add, inputs, node_id="fasthep-validate", specs=specs)
+        result, ctx = run(add, inputs, node_id="fasthep-validate", ctx=ctx)
     except Exception as error:
         return {**facts, "error": f"{type(error).__name__}: {error}"}
     return {**facts, "result": result, "metadata": ctx["execution_modifier_metadata"]}

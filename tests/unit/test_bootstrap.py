@@ -29,6 +29,7 @@ NEEDED = (
     *("relocate.py", "probe.py", "probe_code.py", "probe_config.py", "probe_node.py", "launch.py"),
     *("probe_credentials.py", "probe_der.py", "probe_file.py", "probe_kerberos.py", "probe_token.py"),
     *("probe_trust.py", "probe_x509.py", "probe_storage.py", "storage_access.py", "storage_clients.py"),
+    *("probe_gpu.py", "probe_cuda.py", "probe_gpu_work.py"),
 )
 # Besides these the script needs sha256sum and env.
 USUAL = ("sh", "date", "tr", "df", "cat", "tail", "wc", "rm", "mkdir", "sleep", "tar", "gzip")

@@ -7,6 +7,7 @@ import pytest
 
 import fasthep_validate.worker
 from fasthep_validate.causes import CATALOGUE, FAULTS, explain, reference, stopped_in
+from fasthep_validate.causes.gpu import GPU
 from fasthep_validate.causes.outside import UNKNOWN
 from fasthep_validate.causes.rules import RULES
 from fasthep_validate.causes.storage import STORAGE
@@ -15,7 +16,7 @@ from fasthep_validate.models.evidence import DaskEvidence, LogFile, WorkerEviden
 from fasthep_validate.models.job import JobState, JobStatus
 
 # Not found by rules: a check that finds the fault names its entry.
-NAMED_BY_CHECKS = {entry.id for entry in (*FAULTS.values(), *STORAGE)}
+NAMED_BY_CHECKS = {entry.id for entry in (*FAULTS.values(), *STORAGE, *GPU)}
 ERR = "debug/distributed/err/default-0.err"
 
 
@@ -202,7 +203,7 @@ def test_rules_name_entries_of_the_catalogue() -> None:
 
 
 def test_ids_are_well_formed_and_unique() -> None:
-    classes = "worker-start|environment|credential|connectivity|resources|batch|harness|storage"
+    classes = "worker-start|environment|credential|connectivity|resources|batch|harness|storage|gpu"
     assert all(re.fullmatch(rf"FHV-({classes})-\d{{3}}", entry) for entry in CATALOGUE)
     assert all(key == entry.id for key, entry in CATALOGUE.items())
 

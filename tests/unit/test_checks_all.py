@@ -36,7 +36,7 @@ OF_RUN = {identity: check for identity, check in ALL.items() if identity not in 
 # These have nothing to say of a pool without GPUs, of a run without a workflow, and of one without credentials.
 NOT_APPLICABLE = {
     "resources.gpus",
-    *(identity for identity in ALL if identity.startswith(("workflow.", "credentials."))),
+    *(identity for identity in ALL if identity.startswith(("workflow.", "credentials.", "gpu."))),
 }
 START = "worker_start.started"
 
@@ -53,6 +53,7 @@ def test_every_family_is_there() -> None:
         "workflow",
         "storage",
         "credentials",
+        "gpu",
     }
     assert len(ALL) == len(FUNCTIONS)
 

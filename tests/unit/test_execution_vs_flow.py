@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fasthep_validate.errors import ConfigError
 from fasthep_validate.mistakes import read
 from fasthep_validate.models.execution import ExecutionConfig, ModifierSource
-from fasthep_validate.models.site import Site
+from fasthep_validate.models.site import Registered, Site
 from fasthep_validate.resolve import resolve
 from fasthep_validate.yaml_lines import Document
 
@@ -144,7 +144,7 @@ def blocks(draw: st.DrawFn, *, wild: bool) -> dict[str, Any]:
 
 
 def ours(block: object) -> ExecutionConfig:
-    site = read(Site, Document({"execution": block}), context=frozenset(MODIFIERS))
+    site = read(Site, Document({"execution": block}), context=Registered(frozenset(MODIFIERS)))
     return resolve(site.execution, network=site.network, timeouts=site.timeouts, modifiers=MODIFIERS)
 
 
@@ -245,7 +245,7 @@ def test_execution_modifiers_are_dropped_there_and_work_here() -> None:
         ("gpu.preload", {}),
         ("cuda.jit", {"device": 0}),
     ]
-    assert [source.name for source in result.modifier_sources] == ["gpu.preload", "cuda.jit"]
+    assert {source.name for source in result.modifier_sources} == {"gpu.preload", "cuda.jit"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,14 +252,15 @@ sys.path.insert(0, sys.argv[1])
 import cloudpickle, modified, tasks
 for module in (modified, tasks):
     cloudpickle.register_pickle_by_value(module)
-sys.stdout.buffer.write(cloudpickle.dumps((tasks.modified, modified)))
+sys.stdout.buffer.write(cloudpickle.dumps((tasks.tried, modified)))
 """
 RUNS = """\
-import json, pickle, sys
+import functools, json, pickle, sys
 spec = {"name": "fasthep.trace", "impl": "a_name:Trace", "source": sys.argv[2], "params": {}}
 with open(sys.argv[1], "rb") as stream:
     function, module = pickle.load(stream)
-print(json.dumps(function(module, {"stream": {"values": [1, 2, 3, 4]}}, [spec])))
+run = functools.partial(module.run, specs=[spec])
+print(json.dumps(function(run, {"stream": {"values": [1, 2, 3, 4]}}, {})))
 """
 
 
@@ -278,6 +280,6 @@ def test_task_with_modifiers_travels_by_value(tmp_path: Path) -> None:
 
 
 def test_failure_is_told_as_evidence() -> None:
-    seen = tasks.modified(modified, {"stream": {"values": [1]}}, [spec("Spoiled")])
+    seen = tasks.tried(partial(modified.run, specs=[spec("Spoiled")]), {"stream": {"values": [1]}}, {})
     assert "result" not in seen
     assert str(seen["error"]).startswith("ModifierError: some.modifier: before_node")

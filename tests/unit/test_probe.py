@@ -52,7 +52,7 @@ def test_a_healthy_node_has_every_section_and_no_problem(tmp_path: Path) -> None
     write_config(tmp_path, root="env", required_imports=["json", "pytest"], future_key=1)
     seen = look(tmp_path)
     assert seen.problems == {}
-    assert [name for name in NodeProbe.model_fields if getattr(seen, name) is None] == []
+    assert [name for name in NodeProbe.model_fields if getattr(seen, name) is None] == ["gpu"]
     assert seen.host
     assert seen.host.hostname == os.uname().nodename
     assert seen.python

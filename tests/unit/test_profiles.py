@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fasthep_validate import bundled
+from fasthep_validate.campaign import load_profile
 from fasthep_validate.errors import ConfigError
 from fasthep_validate.models.execution import ModifierSource
 from fasthep_validate.models.profile import SiteProfile
@@ -193,12 +194,12 @@ def test_the_source_of_a_modifier_travels() -> None:
     site = load("""
         execution_modifiers:
           mine: {impl: "mine:Mine", source: mods/mine.py}
-          unused: {impl: "lab.gpu:Preload"}
+          of_a_stage: {impl: "lab.gpu:Preload"}
         execution: {pools: {default: {resources: default, workers: 1}}, modifiers: [mine]}
     """)
-    assert site.execution.modifier_sources == (
-        ModifierSource(name="mine", impl="mine:Mine", source="class Mine: ...\n"),
-    )
+    sources = {source.name: source for source in site.execution.modifier_sources}
+    assert sources["mine"] == ModifierSource(name="mine", impl="mine:Mine", source="class Mine: ...\n")
+    assert sources["of_a_stage"] == ModifierSource(name="of_a_stage", impl="lab.gpu:Preload")
 
 
 def test_sources_that_cannot_travel() -> None:
@@ -220,3 +221,17 @@ def test_sources_that_cannot_travel() -> None:
             "travel. Give the module a plain name."
         ),
     ]
+
+
+def test_wrong_parameters_of_a_modifier_are_told_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "execution:\n  resources: {default: {}}\n  pools: {default: {resources: default, workers: 1}}\n"
+        "  modifiers:\n    - fasthep.trace\n    - {name: gpu.preload, params: {fieds: [pt]}}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        load_profile(str(path))
+    assert (
+        f"{path}:6: execution.modifiers[1]: modifier 'gpu.preload': got an unexpected keyword argument"
+        in str(error.value)
+    )

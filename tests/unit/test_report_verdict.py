@@ -58,8 +58,8 @@ results = st.lists(checks, max_size=8)
 
 
 @given(results)
-def test_a_required_failure_or_block_is_exit_1(some: list[CheckResult]) -> None:
-    broken = any(result.required and result.outcome in {"fail", "blocked"} for result in some)
+def test_a_required_failure_or_block_or_simulation_is_exit_1(some: list[CheckResult]) -> None:
+    broken = any(result.required and result.outcome in {"fail", "blocked", "simulated"} for result in some)
     assert (verdict(some, site="s").exit_code == 1) == broken
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fasthep_validate.errors import ConfigError
 from fasthep_validate.mistakes import read
 from fasthep_validate.models.execution import ExecutionConfig, ModifierSource, Resources
-from fasthep_validate.models.site import Site
+from fasthep_validate.models.site import Registered, Site
 from fasthep_validate.models.written import duration, size
 from fasthep_validate.resolve import resolve
 from fasthep_validate.yaml_lines import Document
@@ -22,7 +22,7 @@ SOURCES = {name: ModifierSource(name=name, impl="m:C") for name in ("a", "b")}
 
 
 def resolved(execution: dict[str, Any], **rest: object) -> ExecutionConfig:
-    site = read(Site, Document({"execution": execution, **rest}), context=frozenset(SOURCES))
+    site = read(Site, Document({"execution": execution, **rest}), context=Registered(frozenset(SOURCES)))
     return resolve(
         site.execution,
         network=site.network,
@@ -124,9 +124,11 @@ def test_modes_of_a_pixi_environment(keys: dict[str, str], mode: str) -> None:
     assert resolved({**ONE, "environment": {"type": "packed-pixi", **keys}}).environment.mode == mode
 
 
-def test_only_the_modifiers_that_are_used_travel() -> None:
+def test_all_registered_modifiers_travel() -> None:
+    """A stage may name one that the run does not have."""
     result = resolved({**ONE, "modifiers": ["b"]})
-    assert result.modifier_sources == (SOURCES["b"],)
+    assert [modifier.name for modifier in result.modifiers] == ["b"]
+    assert result.modifier_sources == tuple(SOURCES[name] for name in sorted(SOURCES))
 
 
 @pytest.mark.parametrize(

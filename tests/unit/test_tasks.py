@@ -85,4 +85,4 @@ def test_block() -> None:
 
 
 def test_add() -> None:
-    assert tasks.add({"values": [1, 2, 3, 4]}) == 10
+    assert tasks.add({"values": [1, 2, 3, 4]}, {}) == 10

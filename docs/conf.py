@@ -50,4 +50,8 @@ nitpick_ignore = [
     # told as keys of a profile
     ("py:class", "fasthep_validate.models.execution.Timeouts"),
     ("py:class", "fasthep_validate.models.profile.CheckSettings"),
+    ("py:class", "fasthep_validate.models.profile.Paths"),
+    ("py:class", "fasthep_validate.models.credentials.Credentials"),
+    ("py:class", "fasthep_validate.models.storage.Storage"),
+    ("py:class", "fasthep_validate.models.written.Written"),
 ]

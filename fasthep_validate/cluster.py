@@ -15,15 +15,15 @@ from fasthep_validate.connection import Connection, connect
 from fasthep_validate.credentials.delivery import Delivery
 from fasthep_validate.credentials.renewal import Renewal
 from fasthep_validate.errors import FasthepValidateError, SubmitError
-from fasthep_validate.events import EventLog
 from fasthep_validate.hub import Hub
-from fasthep_validate.hub_config import AT_ONCE, hub_config, hub_environment
+from fasthep_validate.hub_config import AT_ONCE, GUARD, hub_config, hub_environment
 from fasthep_validate.jobs import POLL, Jobs
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.plan import Endpoint, Plan
 from fasthep_validate.private import private_folder
 from fasthep_validate.scaling import scalable
 from fasthep_validate.signals import held
+from fasthep_validate.starts import OUT_OF_SERVICE, Starts
 from fasthep_validate.store import write_model
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from fasthep_validate.records import Record
     from fasthep_validate.store import RunFolder
 
-# Codes of events.
-OUT_OF_SERVICE, REFUSED_FOR_NODE, REFUSED = "node-out-of-service", "submission-refused", "refused"
 HUB_EXIT = 5.0  # seconds for the scheduler's process, once all is over
 
 
@@ -71,7 +69,9 @@ class Cluster:
         self.jobs: tuple[JobSpec, ...] = ()
         self.registered: dict[str, str] = {}
         self.pools = {worker: pool.name for pool in execution.pools for worker in pool.worker_ids()}
-        self.logs = {worker: self._event_log(worker) for worker in self.pools}
+        self._starts = Starts(folder, progress)
+        self._starts.plan(self.pools)
+        self.logs = self._starts.logs
         self._retired: set[str] = set()
         self._client: Client | None = None
         self._hub: Hub | None = None
@@ -80,7 +80,10 @@ class Cluster:
         way = way_of(execution)
         self._scratch = self._private / "jobs"
         self._scratch.mkdir()
-        self._jobs = Jobs(way.make(self._scratch), say=progress.step)
+        guard = self._private / GUARD
+        self._jobs = Jobs(
+            way.make(self._scratch), say=progress.step, guard=guard, patience=execution.timeouts.worker_start
+        )
         self._way = way
         self._watch = NodeWatch(None, ())
         self._renewal = Renewal(delivery, self._private / "credentials", push=self._renew, say=progress.step)
@@ -123,11 +126,7 @@ class Cluster:
             self.record.helper(self._hub.pid)
         address = self._hub.wait_ready().address
         host, _, port = address.rpartition("://")[2].rpartition(":")
-        secrets = {
-            self._tls.ca: "ca.pem",
-            self._tls.worker.cert: "worker.pem",
-            self._tls.worker.key: "worker.key",
-        }
+        secrets = self._tls.of_workers()
         with held():  # copies of secrets go away with the private folder
             secrets |= self.delivery.stage(self._private / "credentials")
         settings = self.delivery.settings()
@@ -185,13 +184,8 @@ class Cluster:
 
     def pending(self) -> tuple[str, ...]:
         """Workers that may still come."""
-        return tuple(
-            worker
-            for worker in self._jobs.ids
-            if worker not in self.registered
-            and worker not in self._jobs.final
-            and worker not in self._retired
-        )
+        gone = self._retired.union(self._jobs.final, self.registered)
+        return tuple(worker for worker in self._jobs.ids if worker not in gone)
 
     def poll(self) -> None:
         """Take in what happened: registrations, job states, events."""
@@ -199,8 +193,7 @@ class Cluster:
             raise SubmitError(
                 f"scheduler: its process ended while workers were starting. See {self.hub.log}."
             )
-        for log in self.logs.values():
-            log.poll()
+        self._starts.read(self.pending())
         self._take_registrations()
         self._take_states()
         self._give_up_nodes()
@@ -260,15 +253,9 @@ class Cluster:
 
     def connection(self) -> Connection:
         """What any process of the user needs to connect a client of its own."""
-        ready = self.hub.ready
-        client = self._tls.client
-        return Connection(
-            address=ready.address,
-            ca=str(self._tls.ca),
-            cert=str(client.cert),
-            key=str(client.key),
-            versions=ready.versions,
-        )
+        ready, tls = self.hub.ready, self._tls
+        files = {"ca": str(tls.ca), "cert": str(tls.client.cert), "key": str(tls.client.key)}
+        return Connection(address=ready.address, versions=ready.versions, **files)
 
     def close(self) -> None:
         """Retire all workers, give their jobs time to exit, end what remains, remove the private folder."""
@@ -285,27 +272,18 @@ class Cluster:
         finally:
             self._jobs.end(self.logs)
             self._jobs.stop_asking()
-            for log in self.logs.values():
-                log.poll()
+            self._starts.read_all()
             shutil.rmtree(self._private, ignore_errors=True)
             if self._hub is not None:
                 self._hub.close(timeout=HUB_EXIT)
                 self._hub = None
-
-    def _event_log(self, worker: str) -> EventLog:
-        return EventLog(
-            worker=worker,
-            source=self.folder.log("err", worker),
-            target=self.folder.events / f"{worker}.jsonl",
-            heard=self.progress.event,
-        )
 
     def _grow(self, pool: Pool, more: int) -> None:
         first = sum(name == pool.name for name in self.pools.values())
         new = [f"{pool.name}-{index}" for index in range(first, first + more)]
         self.progress.step(f"pool {pool.name}: submitting {more} more jobs")
         self.pools |= dict.fromkeys(new, pool.name)
-        self.logs |= {worker: self._event_log(worker) for worker in new}
+        self._starts.plan(new)
         jobs = tuple(self._plan.job(pool, worker, self._endpoint) for worker in new)
         self.jobs += jobs
         self._submit(jobs)
@@ -325,26 +303,19 @@ class Cluster:
         wanted = []
         for job in jobs:
             write_model(self.folder.jobs / job.worker / "job.json", job)
-            log = self.logs[job.worker]
-            log.note("submitted", "start")
-            if job.node and not job.node.in_service:
-                log.note("submitted", "fail", code=OUT_OF_SERVICE, detail=job.node.words)
-                self._jobs.withhold(job.worker, job.node.words, node=job.node.name)
-            else:
+            if self._starts.submitting(job):
                 wanted.append(job)
+            elif job.node:
+                self._jobs.withhold(job.worker, job.node.words, node=job.node.name)
         by_worker = {job.worker: job for job in wanted}
         for job in wanted:
             self.record.submitting(job.worker, job.address)
         self._jobs.submit(wanted, lambda done: self._submitted(done, by_worker[done.worker]))
 
     def _submitted(self, submission: Submission, job: JobSpec) -> None:
-        log = self.logs[submission.worker]
-        if submission.refusal:
-            code = REFUSED_FOR_NODE if job.node else REFUSED
-            log.note("submitted", "fail", code=code, detail=submission.refusal)
-        else:
+        if submission.job_id:
             self.record.job(job.worker, submission.job_id, job.address)
-            log.note("submitted", "end", detail=f"job {submission.job_id}")
+        self._starts.submitted(submission, job)
 
     def _give_up_nodes(self) -> None:
         """Jobs that are pinned to a node that went out of service are not waited for."""
@@ -368,9 +339,7 @@ class Cluster:
 
     def _take_states(self) -> None:
         for worker, status in self._jobs.poll().items():
-            log = self.logs[worker]
-            if status.state == "running" and not log.has("matched", "end"):
-                log.note("matched", "end", detail=status.node)
+            self._starts.changed(worker, status)
 
     def _patience(self) -> float:
         """Seconds for a request, if no worker answers any question: only a hub that hangs takes longer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EVENT = "FHV-EVENT "
 PROBE = "FHV-PROBE "
+# An event in the worker's own words, or passed on to HTCondor's log of the job (event 008, "generic").
+TOLD = re.compile(rf"(?:008 \([\d.]+\) \S+ \S+ )?{EVENT}(.*)")
 
 
 def worker_lines(lines: Iterable[str]) -> list[str]:
@@ -57,32 +60,24 @@ class EventLog:
 
     Attributes:
         worker: planned worker.
-        source: the worker's standard error, which grows while it runs.
+        sources: where the worker tells of them: its standard error, and the batch system's log of the job.
         target: file of JSON lines in the run folder.
         heard: called with every new event.
         events: all events so far, in the order in which they were heard.
     """
 
     worker: str
-    source: Path
+    sources: tuple[Path, ...]
     target: Path
     heard: Callable[[Event], None]
     events: list[Event] = field(default_factory=list)
-    _offset: int = 0
+    _offsets: dict[Path, int] = field(default_factory=dict)
+    _lines: set[str] = field(default_factory=set)
 
     def poll(self) -> None:
         """Read what the worker has written since the last time."""
-        try:
-            with self.source.open("rb") as stream:
-                stream.seek(self._offset)
-                data = stream.read()
-        except OSError:
-            return
-        whole, newline, _ = data.rpartition(b"\n")
-        self._offset += len(whole) + len(newline)
-        for line in whole.decode("utf-8", errors="replace").splitlines():
-            if line.startswith(EVENT):
-                self._keep_line(line.removeprefix(EVENT))
+        for source in self.sources:
+            self._read(source)
 
     def note(
         self, phase: Phase, state: EventState, *, at: float | None = None, code: str = "", detail: str = ""
@@ -96,8 +91,27 @@ class EventLog:
         """Whether such an event was heard."""
         return any(event.phase == phase and event.state == state for event in self.events)
 
+    def _read(self, source: Path) -> None:
+        offset = self._offsets.get(source, 0)
+        try:
+            if source.stat().st_size <= offset:
+                return
+            with source.open("rb") as stream:
+                stream.seek(offset)
+                data = stream.read()
+        except OSError:
+            return
+        whole, newline, _ = data.rpartition(b"\n")
+        self._offsets[source] = offset + len(whole) + len(newline)
+        for line in whole.decode("utf-8", errors="replace").splitlines():
+            if told := TOLD.match(line):
+                self._keep_line(told[1])
+
     def _keep_line(self, line: str) -> None:
-        """A line that a dying worker left half-written is no event."""
+        """A line that comes by two ways is one event; one that a dying worker left half-written is none."""
+        if line in self._lines:
+            return
+        self._lines.add(line)
         try:
             self._keep(Event.model_validate(json.loads(line)))
         except (ValueError, ValidationError):

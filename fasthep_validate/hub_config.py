@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.execution import ExecutionConfig
 
 AT_ONCE = 16  # workers that are asked at the same time
+GUARD = "removal.json"  # commands that remove the jobs of the run, in its private folder
 
 
 def hub_config(execution: ExecutionConfig, tls: RunTls, private: Path) -> dict[str, object]:
@@ -45,6 +46,7 @@ def hub_config(execution: ExecutionConfig, tls: RunTls, private: Path) -> dict[s
             for modifier in execution.modifiers
         ],
         "folder": str(private),
+        "guard": str(private / GUARD),
         "jobs": str(private / "jobs"),
         "command": os.getpid(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.signals import held
+from fasthep_validate.store import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from fasthep_validate.batch import Batch
     from fasthep_validate.models.job import JobSpec, JobState, Submission
@@ -21,7 +24,10 @@ ENDED: frozenset[JobState] = frozenset({"refused", "exited", "held", "removed", 
 RETRY = 2.0  # seconds until a query that failed is put again; twice as long after each
 RETRY_MAX = 30.0  # seconds
 PATIENCE = 180.0  # seconds that a batch system may fail to answer, before it is an error
+IDLE = 30.0  # seconds that a job waits before anybody asks why
+IDLE_AGAIN = 300.0  # seconds until somebody asks again
 SHARE = 5  # a query that takes long is put again after so many times as long
+NEVER_RAN = "removed by this run before it started"
 POLL = 0.1  # seconds between two looks at what changed
 
 
@@ -33,8 +39,19 @@ class Jobs:
         final: worker -> last state of jobs whose worker will not come.
     """
 
-    def __init__(self, batch: Batch, *, say: Callable[[str], None]) -> None:
-        """``say`` is told of the progress of submissions, and of queries that fail."""
+    def __init__(
+        self, batch: Batch, *, say: Callable[[str], None], guard: Path, patience: float = math.inf
+    ) -> None:
+        """Start with none.
+
+        Args:
+            batch: where they go.
+            say: told of the progress of submissions, and of queries that fail.
+            patience: seconds that workers are waited for; why a job waits is asked before it is over.
+            guard: file for the commands that remove all jobs (JSON), for who cleans up after a killed run.
+        """
+        self._guard = guard
+        self._idle = min(IDLE, patience / 2)
         self.ids: dict[str, str] = {}
         self.final: dict[str, JobStatus] = {}
         self._batch = batch
@@ -42,6 +59,9 @@ class Jobs:
         self._workers: dict[str, str] = {}  # the other way round: id -> worker
         self._known: dict[str, JobStatus] = {}
         self._doubtful: set[str] = set()  # whom the batch system did not confirm to have removed
+        self._specs: dict[str, JobSpec] = {}
+        self._why: dict[str, str] = {}  # pool -> why its jobs wait
+        self._explain_at: dict[str, float] = {}
         self._ask_at = 0.0
         self._failing: float | None = None  # since when no query went well
         self._retry = RETRY
@@ -57,6 +77,8 @@ class Jobs:
             SubmitError: all of them were refused; the message has the words for the first.
         """
         refused: list[Submission] = []
+        self._specs |= {spec.worker: spec for spec in specs}
+        self._explain_at |= dict.fromkeys((spec.pool for spec in specs), time.monotonic() + self._idle)
         for start in range(0, len(specs), self._batch.chunk):
             chunk = specs[start : start + self._batch.chunk]
             with held():  # what has been submitted must be known here
@@ -64,6 +86,7 @@ class Jobs:
                     self._take(submission)
                     told(submission)
                     refused += [submission] if submission.refusal else []
+                write_text(self._guard, json.dumps(self._removal()))
             tally = f", {len(refused)} refused" if refused else ""
             if len(specs) > self._batch.chunk or refused:
                 self._say(f"submitted {start + len(chunk)} of {len(specs)} jobs{tally}")
@@ -98,7 +121,7 @@ class Jobs:
         self._failing, self._retry = None, RETRY
         now = time.monotonic()
         self._ask_at = now + max(self._batch.interval, SHARE * (now - started))
-        return self._changed(seen)
+        return self._changed(self._explained(seen))
 
     def statuses(self) -> Mapping[str, JobStatus]:
         """What is known of every job."""
@@ -126,6 +149,8 @@ class Jobs:
         if not queued:
             return
         left = list(queued)
+        waited = {worker for worker in queued.values() if self._known[worker].state == "submitted"}
+        self._batch.fetch([i for i, worker in queued.items() if self._known[worker].state == "running"])
         for job_id, worker in queued.items():
             if why and worker not in self.final:
                 status = JobStatus(job_id=job_id, state="removed", reason=why[worker])
@@ -133,7 +158,8 @@ class Jobs:
         self._doubtful |= set(queued.values())
         try:
             self._batch.cancel(left)
-            self._changed(self._batch.status(left))
+            seen = self._batch.status(left)
+            self._changed({i: self._never_ran(i, last, waited) for i, last in seen.items()})
             self._doubtful -= set(queued.values())
         except SubmitError as error:
             self._say(f"jobs {' '.join(left)} may be left: {error}")
@@ -146,6 +172,31 @@ class Jobs:
     def stop_asking(self) -> None:
         """What is known now is all that will be known."""
         self._ask_at = math.inf
+
+    def _removal(self) -> Sequence[Sequence[str]]:
+        """The commands that remove all that may be in the queue."""
+        return self._batch.removal([self.ids[worker] for worker in self.ids if self._in_queue(worker)])
+
+    def _never_ran(self, job_id: str, last: JobStatus, waited: set[str]) -> JobStatus:
+        """The last word on a job that was removed by us: why it waited, if it did."""
+        worker = self._workers[job_id]
+        if worker not in waited or last.state not in {"removed", "lost"}:
+            return last
+        why = self._known[worker].reason
+        return last.model_copy(update={"reason": f"{NEVER_RAN}: {why}" if why else NEVER_RAN})
+
+    def _explained(self, seen: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
+        """The states with the reason for which jobs wait; one job of a pool is asked for, once in a while."""
+        now = time.monotonic()
+        waiting = {i: status for i, status in seen.items() if status.state == "submitted"}
+        for job_id in waiting:
+            pool = self._specs[self._workers[job_id]].pool
+            if now >= self._explain_at[pool]:
+                self._explain_at[pool] = now + IDLE_AGAIN
+                self._why[pool] = self._batch.explain(job_id)
+        whys = {i: self._why.get(self._specs[self._workers[i]].pool, "") for i in waiting}
+        told = {i: status.model_copy(update={"reason": whys[i]}) for i, status in waiting.items() if whys[i]}
+        return {**seen, **told}
 
     def _in_queue(self, worker: str) -> bool:
         """Whether there may be something to remove: a held job will not run, but it is still there."""

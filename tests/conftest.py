@@ -48,6 +48,7 @@ class Private:
             "modifier_sources": [],
             "modifiers": [],
             "folder": str(self.path),
+            "guard": str(self.path / "removal.json"),
             "jobs": str(self.path / "jobs"),
             "command": command,
         }

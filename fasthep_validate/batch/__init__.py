@@ -42,6 +42,18 @@ class Batch(Protocol):
             SubmitError: it could not be asked; a query that fails is never an answer.
         """
 
+    def explain(self, job_id: str) -> str:
+        """Why a job waits, in the batch system's own words; asked rarely, and for one of many that are alike.
+
+        Empty where :meth:`status` says all that is known.
+        """
+
+    def fetch(self, job_ids: Sequence[str]) -> None:
+        """Bring the output of these jobs, which run and are about to be removed, as far as it is possible."""
+
+    def removal(self, job_ids: Sequence[str]) -> Sequence[Sequence[str]]:
+        """The commands that remove these jobs, for whoever cleans up after a run that was killed."""
+
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Remove these jobs; those that are gone already are no error."""
 

@@ -23,6 +23,8 @@ FIXED = {
     "should_transfer_files": "YES",
     "when_to_transfer_output": "ON_EXIT",
     "transfer_output_files": '""',
+    # Lets the job script write its events to the job's log while it runs (condor_chirp ulog); a few lines a job.
+    "+WantIOProxy": "true",
     "periodic_remove": "(JobStatus == 1 && (time() - QDate > 86400 || NumJobStarts > 0))"
     " || (JobStatus == 5 && time() - EnteredCurrentStatus > 600)",
 }

@@ -10,12 +10,14 @@ import itertools
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import process
 from fasthep_validate.batch.chunks import submit_apart
 from fasthep_validate.batch.condor_description import description, home, link_renamed, refusal, submit_words
+from fasthep_validate.batch.condor_idle import why_idle
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobStatus, Submission
 from fasthep_validate.store import write_text
@@ -40,6 +42,10 @@ STATES: Mapping[int, JobState] = {
 }
 SPOOLING = 16  # HoldReasonCode of a job whose files are on their way to the schedd, which then lets it go
 QUEUED = {"submitted", "running", "held"}
+AT_ONCE = 8  # condor_tail at the same time
+FETCHED = 64  # jobs at most, whose output is fetched before they are removed; one takes a few seconds
+TAIL = 2**20  # bytes of output that are fetched
+TAIL_TIMEOUT = 15.0  # seconds
 LEAVING = 30.0  # seconds for removed jobs to leave the queue, all of them together
 CLUSTER = re.compile(r"^(\d+\.\d+) - (\d+\.\d+)$", re.MULTILINE)  # of condor_submit -terse
 # Last lines of the job's log: event number, and the words of a termination.
@@ -89,12 +95,30 @@ class HTCondorBatch:
             queued |= found | self._fetch(address, ended)
         return {job_id: queued.get(job_id) or self._left(job_id) for job_id in job_ids}
 
+    def explain(self, job_id: str) -> str:
+        """What ``condor_q -better-analyze`` says of a job that waits; the collector is asked for all slots."""
+        words = ["condor_q", *self._jobs[job_id].address, "-better-analyze", job_id]
+        return why_idle(process.run(words, timeout=PATIENCE).stdout)
+
+    def fetch(self, job_ids: Sequence[str]) -> None:
+        """Standard output and error of jobs that run, by ``condor_tail``.
+
+        HTCondor 23.9 brings nothing back of a job that is removed, whatever ``when_to_transfer_output`` says.
+        """
+        with ThreadPoolExecutor(AT_ONCE, "condor_tail") as pool:
+            list(pool.map(self._tail, job_ids[:FETCHED]))
+
+    def removal(self, job_ids: Sequence[str]) -> Sequence[Sequence[str]]:
+        """One ``condor_rm`` for each schedd."""
+        addresses = self._by_address(job_ids, cancel=True)
+        return [["condor_rm", *words, *ids] for words, ids in addresses.items()]
+
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Remove these jobs and wait until the queue has let them go."""
         for address, ids in self._by_address(job_ids).items():
             self._fetch(address, ids)
-        for words, ids in self._by_address(job_ids, cancel=True).items():
-            process.run(["condor_rm", *words, *ids], timeout=PATIENCE)
+        for words in self.removal(job_ids):
+            process.run(words, timeout=PATIENCE)
         left, deadline = list(job_ids), time.monotonic() + LEAVING
         while left and time.monotonic() < deadline:
             left = [job_id for job_id, status in self.status(left).items() if status.state in QUEUED]
@@ -127,6 +151,16 @@ class HTCondorBatch:
         why = f"its files could not be fetched: {' '.join((done.stderr or done.stdout).split())}"
         lost = {job_id: JobStatus(job_id=job_id, state="exited", reason=why) for job_id in spooled}
         return {**lost, **{job_id: self._left(job_id) for job_id in ended}}
+
+    def _tail(self, job_id: str) -> None:
+        """Bring what a job has written so far, unless it came back already."""
+        job = self._jobs[job_id]
+        for path, option in ((job.err, "-stderr"), (job.out, "-stdout")):
+            words = ["condor_tail", *job.address, "-maxbytes", str(TAIL), option, job_id]
+            done = process.run(words, timeout=TAIL_TIMEOUT)
+            target = Path(path)
+            if done.ok and done.stdout and not (target.exists() and target.stat().st_size):
+                write_text(target, done.stdout)
 
     def _by_address(
         self, job_ids: Sequence[str], *, cancel: bool = False

@@ -61,6 +61,17 @@ class LocalBatch:
         """State and exit code of these jobs."""
         return {job_id: self._status(job_id) for job_id in job_ids}
 
+    def explain(self, job_id: str) -> str:  # noqa: ARG002 - no process of this machine waits
+        """Nothing: jobs start at once."""
+        return ""
+
+    def fetch(self, job_ids: Sequence[str]) -> None:
+        """Nothing: output is written where it is read."""
+
+    def removal(self, job_ids: Sequence[str]) -> Sequence[Sequence[str]]:  # noqa: ARG002
+        """None: the hub sees the directories of these jobs and waits for them."""
+        return []
+
     def cancel(self, job_ids: Sequence[str]) -> None:
         """TERM, then after ten seconds KILL, to the whole session of each job."""
         children = [self._jobs[job_id][0] for job_id in job_ids]

@@ -52,12 +52,14 @@ class Allocation:
         step: its step, once it has been started.
         failure: why there is no step.
         sending: whether its files are on their way.
+        cancelled: whether it was cancelled: nothing more is sent.
     """
 
     job: JobSpec
     step: subprocess.Popen[bytes] | None = None
     failure: str = ""
     sending: bool = False
+    cancelled: bool = False
 
 
 class SlurmBatch:
@@ -89,12 +91,24 @@ class SlurmBatch:
             queued |= {line[0]: line for line in lines}
         return {job_id: self._status(job_id, queued.get(job_id)) for job_id in job_ids}
 
+    def explain(self, job_id: str) -> str:  # noqa: ARG002 - squeue has said it
+        """Nothing: the reason comes with every state."""
+        return ""
+
+    def fetch(self, job_ids: Sequence[str]) -> None:
+        """Nothing: output comes as it is written."""
+
+    def removal(self, job_ids: Sequence[str]) -> Sequence[Sequence[str]]:
+        """One ``scancel`` for each cluster."""
+        addresses = self._by_address(job_ids, cancel=True)
+        return [["scancel", *words, *ids] for words, ids in addresses.items()]
+
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel these jobs; their steps end with them."""
-        for words, ids in self._by_address(job_ids, cancel=True).items():
-            _slurm("scancel", *words, *ids)
+        for words in self.removal(job_ids):
+            _slurm(*words)
         for job_id in job_ids:
-            self._allocations[job_id].failure = "cancelled"
+            self._allocations[job_id].cancelled = True
         deadline = time.monotonic() + PATIENCE
         for job_id in job_ids:
             step = self._allocations[job_id].step
@@ -158,7 +172,7 @@ class SlurmBatch:
         allocation = self._allocations[job_id]
         job, home = allocation.job, f"{BASE}/fasthep-validate-{job_id}"
         step = bundled.worker_file("slurm_step.sh")
-        if allocation.failure:
+        if allocation.cancelled:
             return
         _log(job, f"runs on {node}; sending files to {home}")
         # Slurm calls a job running before its batch script has made the directory.
@@ -167,6 +181,8 @@ class SlurmBatch:
             words = send_words(job, job_id, source, f"{home}/{name}")
             while not (done := _slurm(*words, timeout=SEND)).ok:
                 if "No such file" not in done.stderr or time.monotonic() > deadline:
+                    if self._allocations[job_id].cancelled:  # in the meantime
+                        return
                     said = " ".join(done.stderr.split())
                     allocation.failure = f"{words[0]} of {name} failed: {said}"
                     _log(job, allocation.failure)

@@ -35,6 +35,8 @@ def directives(pool: Pool) -> dict[str, str]:
         "--output": NOWHERE,
         "--export": ",".join(ENVIRONMENT),
         "--no-requeue": "",
+        # If the command was killed nobody removes what still waits. It also bounds the time of a job that starts.
+        "--deadline": "now+7days",
     }
     return without("slurm", overlaid("slurm", fixed, pool.directives), pool.skip_directives)
 

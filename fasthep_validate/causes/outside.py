@@ -207,6 +207,38 @@ BATCH = (
         meaning="It was not taken into the queue; the reason is the batch system's own.",
         remedy="Read the reason in the evidence, and correct what the profile asks for.",
     ),
+    Entry(
+        id="FHV-batch-014",
+        title="No node has what the job asks for",
+        meaning="The batch system says that none of its nodes fulfils the request, whether it is free or not.",
+        remedy="Compare the request that is named in the evidence with the nodes of the site (condor_status, "
+        "sinfo), and ask for less, or for something that there is.",
+    ),
+    Entry(
+        id="FHV-batch-015",
+        title="All nodes that fit were taken",
+        meaning="The job could run, but had not got a slot when patience ran out: others run there or go first.",
+        remedy="Raise timeouts.worker_start, ask for less, or run again at another time.",
+    ),
+    Entry(
+        id="FHV-batch-016",
+        title="A limit of the site keeps the job waiting",
+        meaning="The job asks for more time or resources than a partition, QOS or account allows at once.",
+        remedy="Ask for less than the limit that the reason names, or choose another partition or QOS.",
+    ),
+    Entry(
+        id="FHV-batch-017",
+        title="There is no such partition, QOS or account, or the user may not use it",
+        meaning="A name that the profile gives is not known to the batch system, or not open to this user.",
+        remedy="Correct the name in the profile (batch section); ask the site which ones you may use.",
+    ),
+    Entry(
+        id="FHV-batch-018",
+        title="The nodes that fit are out of service",
+        meaning="The batch system says that the nodes or the partition are down, drained or reserved.",
+        remedy="Ask when they come back (sinfo -R tells why they are gone), or choose others.",
+        who="admin",
+    ),
 )
 
 HARNESS = (

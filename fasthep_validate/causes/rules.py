@@ -51,6 +51,17 @@ def _seen(entry: str, pattern: str, *, phases: frozenset[Phase] = frozenset()) -
     return Rule(entry=f"FHV-{entry}", pattern=pattern, phases=phases)
 
 
+def _waits(entry: str, pattern: str) -> tuple[Rule, ...]:
+    """Of a job that waits, was refused, or was removed before it ran."""
+    states: frozenset[JobState] = frozenset({"submitted", "refused"})
+    never = rf"^removed by this run before it started: .*({pattern})"
+    removed: frozenset[JobState] = frozenset({"removed"})
+    return (
+        Rule(entry=f"FHV-{entry}", states=states, pattern=pattern),
+        Rule(entry=f"FHV-{entry}", states=removed, pattern=never),
+    )
+
+
 def _both(entry: str, code: str, pattern: str) -> Rule:
     return Rule(entry=f"FHV-{entry}", codes=frozenset({code}), pattern=pattern)
 
@@ -63,10 +74,34 @@ def _state(entry: str, state: JobState) -> Rule:
     return Rule(entry=f"FHV-{entry}", states=frozenset({state}))
 
 
-_PLAIN_CODES = (
+_FOR_NODES = (
     _code("batch-011", "node-out-of-service"),
     _code("batch-012", "submission-refused"),
+)
+
+# Of a job that did not run, the batch system's words: Slurm's reasons (slurm.schedmd.com/job_reason_codes.html)
+# and refusals as seen on the testbed, and what batch.condor_idle makes of HTCondor's analysis.
+_WAITING = (
+    *_waits(
+        "batch-017",
+        r"[Ii]nvalid (partition|account|qos)|InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed",
+    ),
+    *_waits(
+        "batch-014",
+        r"no slot fits|node configuration is not available|can not be satisfied|BadConstraints|"
+        r"Invalid feature specification|Invalid generic resource",
+    ),
+    *_waits(
+        "batch-016",
+        r"PartitionTimeLimit|PartitionNodeLimit|\bAssoc\w+Limit|\bQOS\w+(Limit|PerUser|PerAccount|PerJob)|"
+        r"Assoc(Grp|Max)\w+|QOS(Grp|Max)\w+|JobArrayTaskLimit",
+    ),
+    *_waits("batch-018", r"ReqNodeNotAvail|are DOWN, DRAINED|PartitionDown|PartitionInactive|\bNodeDown\b"),
+    *_waits("batch-015", r"no slot is free|\(?\b(Resources|Priority)\b\)?$"),
     _state("batch-013", "refused"),
+)
+
+_PLAIN_CODES = (
     _code("worker-start-001", "missing-file"),
     _code("worker-start-002", "archive-truncated"),
     _code("worker-start-003", "digest-mismatch"),
@@ -153,6 +188,11 @@ _STATES = (
     _exit("environment-010", 135, -7, 139, -11),
     _state("batch-002", "planned"),
     _state("batch-001", "submitted"),
+    Rule(
+        entry="FHV-batch-001",
+        states=frozenset({"removed"}),
+        pattern=r"^removed by this run before it started",
+    ),
     _state("worker-start-008", "running"),
     _state("batch-003", "lost"),
     _state("batch-004", "removed"),
@@ -164,5 +204,5 @@ _STATES = (
     Rule(entry="FHV-harness-001", states=frozenset({"exited"}), exits=frozenset({0})),
 )
 
-RULES: tuple[Rule, ...] = (*_PLAIN_CODES, *_LINES, *_STEP_CODES, *_STATES)
+RULES: tuple[Rule, ...] = (*_FOR_NODES, *_WAITING, *_PLAIN_CODES, *_LINES, *_STEP_CODES, *_STATES)
 """All rules, in the order in which they are tried."""

@@ -48,6 +48,10 @@ class RunTls:
     worker: KeyPair
     client: KeyPair
 
+    def of_workers(self) -> dict[Path, str]:
+        """What travels with the jobs: file -> name in a job's directory."""
+        return {self.ca: "ca.pem", self.worker.cert: "worker.pem", self.worker.key: "worker.key"}
+
 
 def make_run_tls(folder: Path) -> RunTls:
     """Make the certificates of a run in ``folder``, which must be the owner's alone.

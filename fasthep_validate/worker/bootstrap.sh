@@ -26,7 +26,7 @@ KILL_AFTER=10 # seconds between TERM and KILL
 KEEP=20 # seconds between two looks at a token that HTCondor renews
 LOW_DISK=1024 # KiB; with less than this left, a failed extraction is put down to the disk
 
-worker='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes='' placed='' keeper=''
+worker='' chirp='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes='' placed='' keeper=''
 
 # ---- events ---------------------------------------------------------------------------------------
 
@@ -65,9 +65,28 @@ event() { # PHASE STATE [CODE [DETAIL]]
     quote "${4:-}"
     line="$line, \"code\": \"${3:-}\", \"detail\": $json}"
     printf 'FHV-EVENT %s\n' "$line" >&2
+    relay "$line"
     if [ -n "$dir" ]; then
         { printf '%s\n' "$line" >>"$dir/events.jsonl"; } 2>/dev/null
     fi
+}
+
+# HTCondor brings standard error back when the job ends. Its chirp takes a line to the job's log on the submit
+# host at once; one of more than a thousand letters would be cut there.
+find_chirp() {
+    chirp=''
+    [ -r "${_CONDOR_CHIRP_CONFIG:-}" ] || return 0
+    libexec=$("${_CONDOR_BIN:-/usr/bin}/condor_config_val" LIBEXEC 2>/dev/null)
+    for place in "${libexec:-/usr/libexec/condor}" "${_CONDOR_BIN:-/usr/bin}" /usr/libexec/condor; do
+        [ -x "$place/condor_chirp" ] && chirp=$place/condor_chirp && break
+    done
+    FASTHEP_VALIDATE_CHIRP=$chirp
+    export FASTHEP_VALIDATE_CHIRP # for launch.py
+}
+
+relay() { # in the background: a submit host that is slow to answer must not hold the start up
+    [ -n "$chirp" ] && [ "${#1}" -lt 950 ] || return 0
+    "$chirp" ulog "FHV-EVENT $1" </dev/null >/dev/null 2>&1 &
 }
 
 begin() {
@@ -657,6 +676,7 @@ dir=$(pwd -P)
 notes=$dir/.fasthep-step
 read_params
 check_params
+find_chirp
 
 transferred
 preflight

@@ -3,7 +3,7 @@
 ``python hub.py CONFIG`` speaks JSON lines. It says on standard output what happens (``ready``, ``failed``,
 ``joined``, ``left``) and answers requests that come on standard input (``{"id": 1, "do": "gather", ...}``).
 When standard input ends, because the command ended or was killed, it closes the workers and exits; of a
-command that was killed it removes the private folder too, once no job works there any more.
+command that was killed it removes the jobs from the batch system, and the private folder too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
             modifier_sources: all execution modifiers that are registered.
             modifiers: those around every task.
             folder: the run's private folder.
+            guard: file with the commands that remove the run's jobs.
             jobs: folder of the directories of jobs on this machine.
             command: process id of the command.
         """
@@ -87,11 +89,13 @@ if TYPE_CHECKING:
         modifier_sources: list[Source]
         modifiers: list[Spec]
         folder: str
+        guard: str
         jobs: str
         command: int
 
 
 GONE = 30.0  # seconds for the jobs of this machine to end, at least
+REMOVAL_TRIES, REMOVAL_PAUSE = 3, 5.0  # a busy schedd or controller is asked again, after some seconds
 POLL = 0.05  # seconds between two looks at folders
 
 
@@ -117,7 +121,27 @@ def leave(config: Config) -> None:
     folder = Path(config["folder"])
     while folder.exists() and os.getppid() == config["command"]:
         time.sleep(POLL)
+    if os.getppid() != config["command"]:
+        remove_jobs(Path(config["guard"]))
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_jobs(guard: Path) -> None:
+    """Remove the jobs of a command that was killed; those that have ended by now do not mind."""
+    try:
+        commands: list[list[str]] = json.loads(guard.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # it was killed before it had any, or has removed them
+    for words in commands:
+        for _ in range(REMOVAL_TRIES):
+            try:
+                done = subprocess.run(words, timeout=60, stdin=subprocess.DEVNULL, check=False)
+            except (OSError, subprocess.SubprocessError):
+                traceback.print_exc()
+            else:
+                if done.returncode == 0:
+                    break
+            time.sleep(REMOVAL_PAUSE)
 
 
 def say(**message: object) -> None:

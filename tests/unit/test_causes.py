@@ -11,6 +11,7 @@ from fasthep_validate.causes.gpu import GPU
 from fasthep_validate.causes.outside import UNKNOWN
 from fasthep_validate.causes.rules import RULES
 from fasthep_validate.causes.storage import STORAGE
+from fasthep_validate.jobs import NEVER_RAN
 from fasthep_validate.models.event import Event, EventState, Phase
 from fasthep_validate.models.evidence import DaskEvidence, LogFile, WorkerEvidence
 from fasthep_validate.models.job import JobState, JobStatus
@@ -45,6 +46,15 @@ def worker(
     )
     job = JobStatus(job_id="17", state=state, exit_code=code, reason=reason)
     return WorkerEvidence(worker="default-0", pool="default", job=job, events=events, logs=logs, dask=dask)
+
+
+def waited(entry: str, reason: str) -> tuple[tuple[str, WorkerEvidence], ...]:
+    """A job that waits, and one that was removed before it ran."""
+    last = f"{NEVER_RAN}: {reason}"
+    return (
+        (entry, worker(state="submitted", code=None, reason=reason)),
+        (entry, worker(state="removed", code=None, reason=last)),
+    )
 
 
 DASK = DaskEvidence(
@@ -144,7 +154,7 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ("resources-005", wrote("OSError: [Errno 24] Too many open files")),
     ("resources-006", wrote("RuntimeError: can't start new thread")),
     ("resources-007", wrote("Worker tls://10.0.0.1:1 (pid=7) exceeded 95% memory budget. Restarting...")),
-    ("batch-001", worker(state="submitted", code=None, reason="Resources")),
+    ("batch-001", worker(state="submitted", code=None, reason="BeginTime")),
     ("batch-002", worker(state="planned", code=None)),
     ("batch-003", worker(event("extracted", "start"), state="lost", code=None)),
     (
@@ -157,6 +167,57 @@ CASES: list[tuple[str, WorkerEvidence]] = [
         ),
     ),
     ("batch-004", worker(EXITED, state="removed", code=-15)),
+    *waited("batch-014", "no slot fits: none has TARGET.GPUs >= RequestGPUs with RequestGPUs = 3"),
+    *waited("batch-015", "no slot is free: of 2 machines 2 are able to run your job"),
+    *waited("batch-015", "Resources"),
+    *waited("batch-015", "Priority"),
+    *waited("batch-016", "PartitionTimeLimit"),
+    *waited("batch-016", "QOSMaxCpuPerUserLimit"),
+    *waited("batch-016", "AssocGrpCpuLimit"),
+    *waited("batch-017", "InvalidAccount"),
+    *waited("batch-018", "ReqNodeNotAvail, May be reserved for other job"),
+    *waited(
+        "batch-018",
+        "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",
+    ),
+    *waited("batch-018", "PartitionDown"),
+    *waited("batch-001", "Dependency"),
+    (
+        "batch-014",
+        worker(
+            event("submitted", "fail", "refused"),
+            state="refused",
+            code=None,
+            reason="sbatch refused the job: sbatch: error: Memory specification can not be satisfied",
+        ),
+    ),
+    (
+        "batch-014",
+        worker(
+            event("submitted", "fail", "refused"),
+            state="refused",
+            code=None,
+            reason="sbatch: error: Batch job submission failed: Invalid feature specification",
+        ),
+    ),
+    (
+        "batch-017",
+        worker(
+            event("submitted", "fail", "refused"),
+            state="refused",
+            code=None,
+            reason="sbatch refused the job: sbatch: error: invalid partition specified: nosuch",
+        ),
+    ),
+    (
+        "batch-013",
+        worker(
+            event("submitted", "fail", "refused"),
+            state="refused",
+            code=None,
+            reason="condor_submit refused the job: Hash of the day is wrong",
+        ),
+    ),
     ("batch-005", worker(event("extracted", "start"), code=-9)),
     ("batch-005", worker(event("extracted", "start"), code=137)),
     ("batch-005", worker(event("extracted", "start"), code=1)),

@@ -27,7 +27,9 @@ def heard() -> list[Event]:
 
 @pytest.fixture
 def log(tmp_path: Path, heard: list[Event]) -> EventLog:
-    return EventLog("default-0", tmp_path / "err", tmp_path / "events.jsonl", heard.append)
+    return EventLog(
+        "default-0", (tmp_path / "err", tmp_path / "log"), tmp_path / "events.jsonl", heard.append
+    )
 
 
 def test_nothing_yet(log: EventLog) -> None:
@@ -37,7 +39,7 @@ def test_nothing_yet(log: EventLog) -> None:
 
 
 def test_events_come_as_the_log_grows(log: EventLog, heard: list[Event]) -> None:
-    with log.source.open("w") as err:
+    with log.sources[0].open("w") as err:
         err.write("some words\n" + line("transferred", "start"))
         err.flush()
         log.poll()
@@ -69,13 +71,27 @@ def test_events_come_as_the_log_grows(log: EventLog, heard: list[Event]) -> None
     ],
 )
 def test_what_is_no_event(log: EventLog, text: str) -> None:
-    log.source.write_text(text + line("preflight"))
+    log.sources[0].write_text(text + line("preflight"))
     log.poll()
     assert [event.phase for event in log.events] == ["preflight"]
 
 
+def test_event_that_comes_by_two_ways(log: EventLog) -> None:
+    """First in HTCondor's log while the job runs, then in its standard error."""
+    err, job_log = log.sources
+    chirped = "".join(
+        f"008 (003.000.000) 2026-11-22 22:19:27 {line(phase)}...\n" for phase in ("preflight", "python")
+    )
+    job_log.write_text("000 (003.000.000) 2026-11-22 22:19:25 Job submitted\n...\n" + chirped)
+    log.poll()
+    assert [event.phase for event in log.events] == ["preflight", "python"]
+    err.write_text(line("preflight") + line("python") + line("exited"))
+    log.poll()
+    assert [event.phase for event in log.events] == ["preflight", "python", "exited"]
+
+
 def test_bytes_that_are_no_text(log: EventLog) -> None:
-    log.source.write_bytes(b"\xff\xfe\0\n" + line("preflight").encode())
+    log.sources[0].write_bytes(b"\xff\xfe\0\n" + line("preflight").encode())
     log.poll()
     assert log.has("preflight", "end")
     assert not log.has("preflight", "fail")

@@ -475,3 +475,36 @@ def test_job_that_is_not_spooled_is_not_fetched(tools: Path, tmp_path: Path, job
     batch = htcondor.HTCondorBatch(tmp_path)
     batch.status([submit(batch, job)])
     assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize(
+    ("analysis", "words"),
+    [
+        ("memory", "no slot fits: none has TARGET.Memory >= RequestMemory with RequestMemory = 1022976 (mb)"),
+        ("gpus", "no slot fits: none has TARGET.GPUs >= RequestGPUs with RequestGPUs = 3"),
+        ("machine", 'no slot fits: none has Machine == "nosuch"'),
+        ("taken", "no slot is free: of 2 machines 2 are able to run your job"),
+    ],
+)
+def test_why_a_job_waits(tools: Path, tmp_path: Path, analysis: str, words: str) -> None:
+    tool(tools, "condor_q", f'echo "$@" >{tmp_path}/asked; cat {LOGS}/analyze-{analysis}.txt')
+    assert asked(tmp_path, "7.0").explain("7.0") == words
+    assert (tmp_path / "asked").read_text() == "-better-analyze 7.0\n"
+
+
+@pytest.mark.parametrize("text", ["", "condor_q: no answer\n", "Of 2 machines,\n"])
+def test_analysis_that_says_nothing(tools: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "answer").write_text(text)
+    tool(tools, "condor_q", f"cat {tmp_path}/answer")
+    assert asked(tmp_path, "7.0").explain("7.0") == ""
+
+
+def test_output_of_a_job_that_runs_is_fetched(tools: Path, tmp_path: Path) -> None:
+    """But never in the place of what HTCondor has brought already."""
+    tool(tools, "condor_tail", 'for last; do :; done; case "$*" in *-stderr*) echo err;; *) echo out;; esac')
+    batch = htcondor.HTCondorBatch(tmp_path)
+    batch._jobs["1.0"] = spec(out=str(tmp_path / "out"), err=str(tmp_path / "err"))
+    (tmp_path / "out").write_text("came back\n")
+    batch.fetch(["1.0"])
+    assert (tmp_path / "err").read_text() == "err\n"
+    assert (tmp_path / "out").read_text() == "came back\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -13,10 +14,21 @@ from fasthep_validate.models.job import JobSpec, JobStatus, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file for who cleans up."""
+    path = tmp_path / "removal.json"
+    monkeypatch.setattr(Queue, "guard", path, raising=False)
+    return path
 
 
 class Queue:
     """A batch system without jobs: states are what the test says they are."""
+
+    guard: ClassVar[Path]
 
     def __init__(self, *, bad: Sequence[str] = ()) -> None:
         self.interval = 0.0
@@ -27,6 +39,8 @@ class Queue:
         self.cancelled: list[list[str]] = []
         self.states: dict[str, JobStatus] = {}
         self.silent = False
+        self.explained: list[str] = []
+        self.fetched: list[str] = []
 
     def submit(self, jobs: Sequence[JobSpec]) -> Sequence[Submission]:
         self.submitted.append(len(jobs))
@@ -43,6 +57,16 @@ class Queue:
             raise SubmitError("condor_q: no answer.")
         waiting = {job_id: JobStatus(job_id=job_id, state="submitted") for job_id in job_ids}
         return {**waiting, **{job_id: self.states[job_id] for job_id in job_ids if job_id in self.states}}
+
+    def explain(self, job_id: str) -> str:
+        self.explained.append(job_id)
+        return "no slot fits"
+
+    def fetch(self, job_ids: Sequence[str]) -> None:
+        self.fetched += job_ids
+
+    def removal(self, job_ids: Sequence[str]) -> Sequence[Sequence[str]]:
+        return [["rm", *job_ids]]
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         self.cancelled.append(list(job_ids))
@@ -64,7 +88,7 @@ def specs(number: int) -> list[JobSpec]:
 
 def submitted(queue: Queue, number: int) -> tuple[Jobs, list[str]]:
     said: list[str] = []
-    jobs = Jobs(queue, say=said.append)
+    jobs = Jobs(queue, say=said.append, guard=queue.guard)
     jobs.submit(specs(number), lambda _: None)
     return jobs, said
 
@@ -175,3 +199,38 @@ def test_batch_system_that_is_silent_at_the_end() -> None:
     queue.silent = True
     jobs.end(["w-0"])
     assert said == ["jobs id-w-0 may be left: condor_q: no answer."]
+
+
+def test_why_jobs_wait_is_asked_rarely_and_once_a_pool(clock: list[float]) -> None:
+    queue = Queue()
+    jobs, _ = submitted(queue, 3)
+    for _ in range(25):
+        assert jobs.poll() == {}
+        clock[0] += 1
+    assert queue.explained == []
+    clock[0] += 10
+    changed = jobs.poll()
+    assert {worker: status.reason for worker, status in changed.items()} == dict.fromkeys(
+        ("w-0", "w-1", "w-2"), "no slot fits"
+    )
+    for _ in range(250):
+        assert jobs.poll() == {}, "told once"
+        clock[0] += 1
+    assert queue.explained == ["id-w-0"]
+
+
+def test_reason_is_kept_when_a_job_that_never_ran_is_removed(clock: list[float]) -> None:
+    queue = Queue()
+    jobs, _ = submitted(queue, 2)
+    clock[0] += 40
+    queue.states["id-w-1"] = JobStatus(job_id="id-w-1", state="running")
+    jobs.poll()
+    jobs.end(["w-0", "w-1"])
+    assert jobs.final["w-0"].reason == f"{module.NEVER_RAN}: no slot fits"
+    assert jobs.final["w-1"].reason == ""
+    assert queue.fetched == ["id-w-1"], "what it has written so far is brought before it is removed"
+
+
+def test_guard_knows_what_to_remove(guard: Path) -> None:
+    submitted(Queue(), 2)
+    assert json.loads(guard.read_text()) == [["rm", "id-w-0", "id-w-1"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from fasthep_validate import bundled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import Private
 
@@ -77,6 +79,31 @@ def test_command_that_was_killed_while_the_hub_starts(private: Private) -> None:
         end_of_input(child)
         assert child.wait(20) == 0
     assert not private.path.exists()
+
+
+def test_jobs_of_a_command_that_was_killed_are_removed(private: Private, tmp_path: Path) -> None:
+    """A batch system that is busy is asked again."""
+    remove = tmp_path / "remove"
+    remove.write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/removed\n[ "$(wc -l <{tmp_path}/removed)" -gt 1 ]\n'
+    )
+    remove.chmod(0o755)
+    (private.path / "removal.json").write_text(json.dumps([[str(remove), "12.0", "12.1"]]))
+    with hub(private, command=NOBODY) as child:
+        end_of_input(child)
+        assert child.wait(30) == 0
+    assert (tmp_path / "removed").read_text() == "12.0 12.1\n" * 2
+    assert not private.path.exists()
+
+
+def test_jobs_of_a_command_that_ends_are_its_own_business(private: Private, tmp_path: Path) -> None:
+    (private.path / "removal.json").write_text(json.dumps([["touch", str(tmp_path / "removed")]]))
+    with hub(private, command=os.getpid()) as child:
+        end_of_input(child)
+        assert said(child)["event"] == "ready"
+        shutil.rmtree(private.path)
+        assert child.wait(10) == 0
+    assert not (tmp_path / "removed").exists()
 
 
 def test_folder_is_kept_as_long_as_jobs_work_there(private: Private) -> None:

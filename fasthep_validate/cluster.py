@@ -114,7 +114,6 @@ class Cluster:
         Raises:
             SubmitError: the scheduler could not listen, or all jobs were refused.
         """
-        self.progress.step("starting the scheduler")
         with held():  # what has been started must be known here
             self._hub = Hub(
                 Path(self.packed.submit_python),
@@ -124,6 +123,7 @@ class Cluster:
                 env=hub_environment(),
             )
             self.record.helper(self._hub.pid)
+        self.progress.step("starting the scheduler")
         address = self._hub.wait_ready().address
         host, _, port = address.rpartition("://")[2].rpartition(":")
         secrets = self._tls.of_workers()

@@ -86,7 +86,9 @@ def moment(
 
 
 def walltime(pool: Pool) -> float | None:
-    """Seconds that the pool's jobs may run, where its directives say so."""
+    """Seconds that the pool's jobs may run, where the profile or its directives say so."""
+    if pool.walltime is not None:
+        return pool.walltime
     text = pool.directives.get("--time") or pool.directives.get("-t") or ""
     if match := _DAYS.fullmatch(text.strip()):
         days, first, second, third = match.groups()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fasthep_validate import bundled, dry_run
+from fasthep_validate import bundled, dry_run, preflight
 from fasthep_validate.campaign import load_profile
 from fasthep_validate.errors import ConfigError
 from fasthep_validate.models.directive import NAMES
@@ -18,7 +20,6 @@ from fasthep_validate.testing import good_pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 SITES = sorted(path.stem for path in bundled.profiles_dir().glob("*.yaml"))
 
@@ -42,7 +43,7 @@ def directives(job: Mapping[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize("site", SITES)
 def test_profile_can_be_planned(tmp_path: Path, site: str) -> None:
-    assert planned(tmp_path, site)
+    assert planned(tmp_path, site, "config.scheduler_options={interface: lo}")
 
 
 class TestLxplus:
@@ -109,7 +110,7 @@ class TestLxplus:
             planned(tmp_path, "lxplus", "config.walltime=8 d")
 
     def test_kerberos_goes_along(self, jobs: list[dict[str, Any]]) -> None:
-        assert {directives(job)["my.sendcredential"] for job in jobs} == {"true"}
+        assert {directives(job)["my.sendcredential"] for job in jobs} == {"True"}
 
     def test_environment_of_lxplus_stays_there(self, job: dict[str, Any]) -> None:
         assert not {"getenv", "environment"} & directives(job).keys()
@@ -159,3 +160,60 @@ class TestLxplus:
     def test_workers_live_longer_than_they_wait(self) -> None:
         execution = load_profile("lxplus").execution
         assert (execution.pools[0].walltime or 0) > 2 * execution.timeouts.worker_start
+
+
+def command(job: Mapping[str, Any]) -> list[str]:
+    """The command that submits a job."""
+    return shlex.split(job["submit"]["command"])
+
+
+def worker_arguments(job: Mapping[str, Any]) -> str:
+    return " ".join(job["texts"]["worker.args"].split())
+
+
+def test_desy_naf(tmp_path: Path) -> None:
+    (job, *_) = planned(tmp_path, "desy-naf", "config.walltime=1 d", "config.os=RedHat9")
+    told = directives(job)
+    assert told["my.requestruntime"] == "86400"
+    assert told["request_opsysandver"] == '"RedHat9"'
+    assert int(told["request_memory"]) <= 1500
+
+
+def test_imperial(tmp_path: Path) -> None:
+    (job, *_) = planned(tmp_path, "imperial")
+    told = directives(job)
+    assert (told["my.maxruntime"], told["my.isdaskworker"], told["request_memory"]) == (
+        "7200",
+        "true",
+        "4096",
+    )
+    assert "--worker-port 60000:60099 --nanny-port 60000:60099" in worker_arguments(job)
+    assert ":60000 " in worker_arguments(job)
+    with pytest.raises(ConfigError, match=r"config\.spool: the site says 'never'"):
+        planned(tmp_path, "imperial", "config.spool=true")
+
+
+def test_lpc(tmp_path: Path) -> None:
+    (job, *_) = planned(tmp_path, "lpc", "config.schedd=here", "config.collector=there")
+    assert command(job)[2:7] == ["-pool", "there", "-name", "here", "-spool"]
+    assert "--worker-port 10000:10070 --nanny-port 10070:10100" in worker_arguments(job)
+    profile = load_profile("lpc")
+    assert (profile.execution.scheduler.port, profile.execution.scheduler.last_port) == (10000, 10100)
+    with pytest.raises(ConfigError, match="/data/results is not where lpc wants the logs of jobs"):
+        preflight.check_paths(profile, outdir=Path("/data/results"), cache=Path("/data/cache"))
+
+
+def test_perlmutter(tmp_path: Path) -> None:
+    settings = ("config.account=m1", "config.scheduler_options={interface: lo}")
+    plain, _, gpu = planned(tmp_path, "perlmutter", *settings)
+    assert {"--qos=shared", "--constraint=cpu", "--account=m1", "--time=0:30:00"} <= {*command(plain)}
+    assert {"--constraint=gpu", "--gpus=1"} <= {*command(gpu)}
+    assert not [word for word in command(gpu) if "--gres" in word]
+    with pytest.raises(ConfigError, match=r"3 d is over the site's maximum of 2 d"):
+        planned(tmp_path, "perlmutter", *settings, "config.walltime=3 d")
+
+
+def test_coolmuc(tmp_path: Path) -> None:
+    (job, *_) = planned(tmp_path, "coolmuc")
+    wanted = {"--clusters=cm4", "--partition=cm4_tiny", "--qos=cm4_tiny", "--get-user-env", "--export=NONE"}
+    assert wanted <= {*command(job)}

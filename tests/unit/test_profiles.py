@@ -99,7 +99,7 @@ def test_an_unknown_site_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError) as caught:
         load_site("lxplsu")
     known = ", ".join(sorted(site.name for site in find_sites()))
-    assert "local, lxplus" in known
+    assert "local, lpc, lxplus" in known
     assert str(caught.value) == f"--site: no site 'lxplsu'. Did you mean 'lxplus'? Known: {known}."
     with pytest.raises(ConfigError, match=rf"no site 'qqq'\. Known: {known}\.$"):
         load_site("qqq")

@@ -163,6 +163,12 @@ GPU = (
         remedy="Pin numpy<2.5, as Awkward does, or use numba-cuda's successor.",
     ),
     Entry(
+        id="FHV-gpu-026",
+        title="CUDA's run-time library is missing",
+        meaning="numba-cuda needs libcudart, which plain numba-cuda does not bring.",
+        remedy="Install numba-cuda[cu12] or numba-cuda[cu13], or conda's cuda-cudart.",
+    ),
+    Entry(
         id="FHV-gpu-025",
         title="The GPU computes something else",
         meaning="A kernel ran, and its result is not the CPU's.",
@@ -195,6 +201,7 @@ _WORDS = tuple(
             7,
         ),
         (r"libnvJitLink", 6),
+        (r"libcudart", 26),
         (r"libnvrtc|failed to load NVRTC", 5),
         (r"failed to load builtins|cannot open source file|Cannot find include path", 16),
         (r"NVIDIA CUDA Python bindings not found|you must install cupy|CuPy is not in the worker", 18),

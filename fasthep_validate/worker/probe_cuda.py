@@ -280,6 +280,8 @@ def compilers(_: Config, found: Facts) -> Facts:
     ]
     if users and not facts["nvrtc"]:
         raise Wrong(f'Failure finding "libnvrtc.so": {users[0]} compiles with it', facts)
+    if "numba-cuda" in packages and loaded("libcudart") is None:
+        raise Wrong('Failure finding "libcudart.so": numba-cuda needs it', facts)
     ours, theirs = as_numbers(facts["nvrtc"]), as_numbers(found.get("driver_cuda", ""))
     if users and ours > theirs and ours[:1] == theirs[:1] and not facts["nvjitlink"]:
         what = f"NVRTC {facts['nvrtc']} is newer than the driver's CUDA {found['driver_cuda']}"

@@ -23,6 +23,7 @@ TEXTS = [
     ("004", "NVMLError_LibRmVersionMismatch: RM has detected an NVML/RM version mismatch."),
     ("004", "NVML: Driver/library version mismatch (18)"),
     ("005", 'DynamicLibNotFoundError: Failure finding "libnvrtc.so.13 or libnvrtc.so.12": No such file'),
+    ("026", 'DynamicLibNotFoundError: Failure finding "libcudart.so.13 or libcudart.so.12": No such file: libcudart.so.13'),
     ("006", 'Failure finding "libnvJitLink.so": NVRTC 12.8 is newer than the driver\'s CUDA 12.4, so it is needed to link'),
     ("007", "LinkerError: [222] Call to cuLinkAddData results in CUDA_ERROR_UNSUPPORTED_PTX_VERSION"),
     ("007", "ptxas application ptx input, line 9; fatal   : Unsupported .version 8.7; current version is '8.4'"),

@@ -302,6 +302,22 @@ def test_compilers_that_are_not_there() -> None:
     assert probe_cuda.compilers(config(), {"packages": {"numba": "0.68.1"}}) == {"nvrtc": "", "nvjitlink": ""}
 
 
+def test_run_time_library_that_numba_cuda_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a plain ``pip install numba-cuda``, where something else brings NVRTC."""
+
+    class Nvrtc:
+        def nvrtcVersion(self, major: Any, minor: Any) -> int:
+            major._obj.value, minor._obj.value = 12, 4
+            return 0
+
+    monkeypatch.setattr(probe_cuda, "loaded", {"libnvrtc": Nvrtc()}.get)  # this machine has no CUDA
+    with pytest.raises(Wrong, match=r'Failure finding "libcudart\.so": numba-cuda needs it') as wrong:
+        probe_cuda.compilers(config(), {"packages": {"numba-cuda": "0.30.4"}, "driver_cuda": "12.4"})
+    assert wrong.value.facts["nvrtc"] == "12.4"
+    with pytest.raises(Wrong, match=r"nvJitLink.*NVRTC 12\.4 is newer"):
+        probe_cuda.compilers(config(), {"packages": {"cupy": "14"}, "driver_cuda": "12.2"})
+
+
 @pytest.mark.parametrize(
     ("capability", "found", "words"),
     [

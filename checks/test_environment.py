@@ -122,6 +122,22 @@ def test_prefix_inside_pack(worker: Worker) -> None:
     assert not outside, f"outside the tree {root}: {listed(outside)}"
 
 
+def test_activated(worker: Worker) -> None:
+    """Scripts and variables of the environment's activation took effect before Python started.
+
+    Remedy: see the worker's err file for what a script said. A script that leaves the shell, or needs bash where
+    the node has none, cannot take effect.
+    """
+    expected = worker.run.pack.activation
+    if not expected.scripts and not expected.variables:
+        not_applicable("the environment has nothing to activate")
+    seen = worker.activation
+    scripts = [script for script in expected.scripts if script not in seen.scripts]
+    assert not scripts, f"not read: {listed(scripts)}"
+    variables = [name for name in expected.variables if name not in seen.variables]
+    assert not variables, f"not set: {listed(variables)}"
+
+
 def test_glibc_floor(worker: Worker) -> None:
     """The node's glibc is as new as the newest that a file of the pack needs.
 

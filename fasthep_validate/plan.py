@@ -32,7 +32,7 @@ PROBE = (
 # Keys of job.params about credentials; an empty value asks for nothing.
 CREDENTIALS = ("x509_proxy", "x509_ca", "krb5_ccache", "bearer_token", "credentials_required")
 # Files of the package that go with every job, flat into its directory.
-SHIPPED = (SCRIPT, "relocate.py", *PROBE, "launch.py")
+SHIPPED = (SCRIPT, "activate.sh", "relocate.py", *PROBE, "launch.py")
 # Names of glibc's libraries and of the GPU driver's: the node provides them, whatever the pack says.
 NODE_LIBRARIES = (
     "ld-linux*.so*", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
@@ -167,6 +167,7 @@ class Plan:
         return {
             "root": "env" if self.packed.base else self.packed.submit_prefix,
             "code": "code" if self.packed.code else "",
+            "activation_variables": self.packed.activation.variables,
             "relocations": [relocation.old for relocation in manifest.relocations],
             "text_files": manifest.text_files,
             "required_imports": self.execution.environment.required_imports,

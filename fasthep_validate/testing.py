@@ -47,6 +47,7 @@ from fasthep_validate.models.execution import (
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.models.packed import Archive, GlibcFloor, PackedEnv, PackManifest, Relocation
 from fasthep_validate.models.probe import (
+    Activated,
     HostInfo,
     ImportResult,
     Leftovers,
@@ -250,6 +251,7 @@ def _events(worker: str) -> Iterable[Event]:
 
 def _probe(*, hostname: str, root: str) -> NodeProbe:
     return NodeProbe(
+        activation=Activated(),
         host=HostInfo(
             hostname=hostname,
             fqdn=hostname,

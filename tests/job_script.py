@@ -62,12 +62,13 @@ class Job:
         events = [Event.model_validate_json(line) for line in printed]
         return Ended(process.returncode, out, err, events)
 
-    def archive(self, python: str = PYTHON) -> Path:
-        """Pack an environment of one program and write down what was packed."""
+    def archive(self, python: str = PYTHON, files: Mapping[str, str] | None = None) -> Path:
+        """Pack an environment of one program (and some files) and write down what was packed."""
         folder = self.directory.with_name("tree")
         (folder / "bin").mkdir(parents=True, exist_ok=True)
         (folder / "bin" / "python").write_text(python)
         (folder / "bin" / "python").chmod(0o755)
+        tree(folder, {name: text.encode() for name, text in (files or {}).items()})
         archive = self.directory / "env.tar.gz"
         with tarfile.open(archive, "w:gz") as packed:
             packed.add(folder, ".")

@@ -165,6 +165,18 @@ class CodeLayer(Model):
     size: int
 
 
+class Activation(Model):
+    """What is done on the worker before Python starts.
+
+    Attributes:
+        scripts: those of packages (``activate.d/NAME``) and of Pixi's manifest, in their order.
+        variables: names of environment variables that are set; scripts may set others.
+    """
+
+    scripts: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+
 class PackedEnv(Model):
     """An environment that workers can use; stored as ``pack.json``.
 
@@ -173,6 +185,7 @@ class PackedEnv(Model):
         origin: where the environment came from, in words.
         base: the environment; ``None`` when it is used in place (``shared-prefix``).
         code: the small layer above it; ``None`` when there is nothing in it.
+        activation: what is done before Python starts.
         submit_python: interpreter of the same environment on the submit host.
         submit_prefix: its prefix on the submit host.
         cached: whether the base was found in the cache.
@@ -184,6 +197,7 @@ class PackedEnv(Model):
     origin: str = ""
     base: Archive | None
     code: CodeLayer | None = None
+    activation: Activation = Activation()
     submit_python: str
     submit_prefix: str
     cached: bool

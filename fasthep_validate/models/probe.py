@@ -185,6 +185,18 @@ class Lookup(Model):
     seconds: float = 0.0
 
 
+class Activated(Model):
+    """What was done before Python started.
+
+    Attributes:
+        scripts: those that were read, in their order.
+        variables: names of the expected variables that are set.
+    """
+
+    scripts: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+
 class NodeProbe(Model):
     """Everything ``probe.py`` saw of a node with the Python under test.
 
@@ -208,6 +220,7 @@ class NodeProbe(Model):
     limits: Limits | None = None
     thread_variables: dict[str, str] | None = None
     environment: dict[str, str] | None = None
+    activation: Activated | None = None
     scheduler_lookup: Lookup | None = None
     gpu: GpuEvidence | None = None
     credentials: tuple[CredentialSeen, ...] | None = None

@@ -72,16 +72,14 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     kind = "packed-pixi" if is_conda(prefix) else spec.type
     layout = None if shares else PACKERS[kind](prefix, python)
     require_modules(python)
-    layer = code.lay_out(spec, layout)
-    if layout:
-        packed = _cached(layout, layer.moved if layer else set(), Cache(cache), say)
-    else:
-        packed = shared.describe(prefix, python)
-    stored = code_archive.store(layer, cache) if layer else None
+    layer = code.lay_out(spec, layout, prefix, source.activation)
+    packed = _cached(layout, layer.moved, Cache(cache), say) if layout else shared.describe(prefix, python)
+    stored = None if layer.is_empty else code_archive.store(layer, cache)
     return packed.model_copy(
         update={
             "origin": source.origin,
             "code": stored,
+            "activation": layer.activation,
             "submit_prefix": str(source.submit),
             "seconds": time.monotonic() - started,
             "notes": (*source.notes, *packed.notes, *_advice()),

@@ -7,6 +7,8 @@ below the layer           what it is
                           the directory of packages
 ``editable/0/``, ...      the folders that editable installs point to
 ``paths/``                ``environment.code``
+``activation/``,          what is done before Python starts, see :mod:`~fasthep_validate.pack.activation`
+``project/``
 ``paths.txt``             directories with ``environment.code`` for ``sys.path``
 ========================  ==========================================================================
 """
@@ -19,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fasthep_validate.errors import PackError
-from fasthep_validate.models.packed import CodeSource, Relocation
-from fasthep_validate.pack import editable, git, local
+from fasthep_validate.models.packed import Activation, CodeSource, Relocation
+from fasthep_validate.pack import activation, editable, git, local
 from fasthep_validate.pack.bytecode import cached_name
 from fasthep_validate.pack.layout import longest_first
 from fasthep_validate.pack.tree import Entry, Part, collect, locate
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fasthep_validate.models.execution import EnvironmentSpec
+    from fasthep_validate.pack import pixi
     from fasthep_validate.pack.layout import Layout
 
 VARIABLE = "FASTHEP_VALIDATE_CODE"
@@ -44,13 +47,20 @@ class Layer:
         entries: files and links by their name in the layer.
         texts: files that are made here, by their name in the layer.
         sources: where it all came from.
+        activation: what is done before Python starts.
         moved: names in the base of what is here instead.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     sources: list[CodeSource] = field(default_factory=list)
+    activation: Activation = field(default_factory=Activation)
     moved: set[str] = field(default_factory=set)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return not self.entries and not self.texts
 
     @property
     def size(self) -> int:
@@ -58,12 +68,16 @@ class Layer:
         return sum(entry.size for entry in self.entries.values()) + sum(map(len, self.texts.values()))
 
 
-def lay_out(spec: EnvironmentSpec, layout: Layout | None) -> Layer | None:
-    """The layer of an environment; ``None`` when nothing belongs there.
+def lay_out(
+    spec: EnvironmentSpec, layout: Layout | None, prefix: Path, manifest: pixi.Activation | None = None
+) -> Layer:
+    """The layer of an environment; it has no entries and no texts when nothing belongs there.
 
     Args:
         spec: the environment.
         layout: it, as it is packed; ``None`` for one that is used in place.
+        prefix: where it is installed.
+        manifest: what Pixi's manifest says of its activation.
 
     Raises:
         PackError: something that is named is not there, or it is too much.
@@ -72,8 +86,9 @@ def lay_out(spec: EnvironmentSpec, layout: Layout | None) -> Layer | None:
     if layout:
         _add_installed(layer, layout)
     _add_paths(layer, spec.code)
-    if not layer.entries and not layer.texts:
-        return None
+    layer.activation = activation.add(layer, prefix, manifest)
+    if layer.is_empty:
+        return layer
     layer.texts[ON_PATH] = "".join(f"{path}\n" for path in _on_path(spec.code))
     _require_small(layer, spec.code_limit)
     return layer

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fasthep_validate.models.evidence import SubmitEvidence
     from fasthep_validate.models.gpu import GpuEvidence
     from fasthep_validate.models.probe import (
+        Activated,
         HostInfo,
         ImportResult,
         Leftovers,
@@ -94,6 +95,11 @@ class Node:
     def environment(self) -> dict[str, str]:
         """Variables of the allow-list."""
         return self._seen("environment", self.probe.environment)
+
+    @property
+    def activation(self) -> Activated:
+        """What was done before Python started."""
+        return self._seen("activation", self.probe.activation)
 
     @property
     def storage(self) -> tuple[Access, ...]:

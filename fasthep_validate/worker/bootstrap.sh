@@ -321,7 +321,7 @@ transferred() {
     probe_credentials.py probe_der.py probe_file.py probe_kerberos.py probe_token.py probe_trust.py probe_x509.py
     probe_storage.py storage_access.py storage_clients.py
     probe_gpu.py probe_cuda.py probe_gpu_work.py
-    dask.yaml ca.pem worker.pem worker.key'
+    activate.sh dask.yaml ca.pem worker.pem worker.key'
     for file in $needed ${p_archive:+relocate.py}; do
         [ -s "$file" ] || fail missing-file "$file is not in $dir, or is empty"
     done
@@ -640,17 +640,31 @@ code_on_path() { # a packed Python puts it there by itself (layer.py), a shared 
     done <"$code_root/paths.txt"
 }
 
+activation() { # $activator: the shell that activates the environment; empty where nothing is to be done
+    activator=''
+    set -- "$root"/etc/conda/activate.d/*.sh
+    [ -e "$1" ] || [ -d "${code_root:-/nowhere}/activation" ] || return 0
+    activator='sh'
+    ! have bash || activator='bash' # scripts of packages are written for it
+}
+
+launch() { # in a subshell: it becomes the program
+    [ -n "$activator" ] || exec "$@"
+    exec "$activator" activate.sh "$@"
+}
+
 probed() {
     begin python
     scrub
-    run "$python" probe.py probe.json.in probe.json || fail python-failed "exit code $?: $words"
+    activation
+    run launch "$python" probe.py probe.json.in probe.json || fail python-failed "exit code $?: $words"
     [ -s probe.json ] || fail python-failed 'probe.py left no probe.json'
     printf 'FHV-PROBE %s\n' "$(cat probe.json)"
     end
 }
 
 work() { # launch.py tells of the phase `connected` itself, and leads a process group of its own
-    "$python" launch.py worker.args </dev/null &
+    launch "$python" launch.py worker.args </dev/null &
     child=$!
     wait "$child"
     code=$?

@@ -104,6 +104,13 @@ def secret(name: str, value: str) -> bool:
     return bool(SECRET_NAME.search(name.upper()) or (open_ended and SECRET_VALUE.search(value)))
 
 
+def activation(config: Config) -> object:
+    """``Activated``: what ``activate.sh`` read, and which variables are set now; never their values."""
+    read = os.environ.get("FASTHEP_VALIDATE_ACTIVATED", "").splitlines()
+    wanted = config.activation_variables
+    return {"scripts": read, "variables": [name for name in wanted if name in os.environ]}
+
+
 # ---- imports and where code came from -------------------------------------------------------------
 
 

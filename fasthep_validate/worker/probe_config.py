@@ -15,6 +15,7 @@ class Config:
     Attributes:
         root: the extracted tree, or the prefix used in place.
         code: the extracted code layer; empty without one.
+        activation_variables: names of variables that the activation sets.
         relocations: absolute paths of the submit host that must be gone from the tree.
         text_files: files below the tree that held one of them.
         required_imports: modules that must be importable.
@@ -34,6 +35,7 @@ class Config:
 
     root: str
     code: str = ""
+    activation_variables: list[str] = field(default_factory=list)
     relocations: list[str] = field(default_factory=list)
     text_files: list[str] = field(default_factory=list)
     required_imports: list[str] = field(default_factory=list)

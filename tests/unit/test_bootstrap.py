@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fasthep_validate.bundled import worker_file
 from fasthep_validate.plan import CREDENTIALS
 from tests.job_script import SCRIPT, Job
 
@@ -54,6 +55,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, port: int) -> Job:
     directory.mkdir()
     for name in NEEDED:
         (directory / name).write_text("something\n")
+    shutil.copy(worker_file("activate.sh"), directory)
     (directory / "probe.answer").write_text('{"problems": {}}\n')
     (directory / "probe.code").write_text("0\n")
     (directory / "worker.sh").write_text("env >worker.env; exit 7\n")
@@ -116,6 +118,35 @@ def test_code_layer_lies_beside_the_environment(job: Job) -> None:
     job.params.update(archive="", root=str(python.parent), python=str(python), base_python="")
     assert job.run().code == 7
     assert f"PYTHONPATH={root}/paths:{root}/paths/x y\n" in (job.directory / "worker.env").read_text()
+
+
+def test_environment_is_activated_before_python_starts(job: Job) -> None:
+    scripts = {
+        "etc/conda/activate.d/b.sh": 'export FROM_B="$CONDA_PREFIX/$FIRST" OVERRULED=package\nfalse\n',
+        "etc/conda/activate.d/a.sh": "export FIRST_OF=a\ntest $# -eq 0 || export LEAKED=yes\n",
+    }
+    job.archive(files=scripts)
+    layer = {
+        "paths.txt": "",
+        "activation/first.sh": 'export FIRST="one \\"two\\""\n',
+        "activation/scripts": "sub/setup x.sh\n",
+        "activation/last.sh": 'export OVERRULED="manifest" ROOT="$PIXI_PROJECT_ROOT"\n',
+        "project/sub/setup x.sh": "export OVERRULED=script SCRIPT=$FIRST_OF\nread line || true\n",
+    }
+    job.code(layer)
+    ended = job.run()
+    assert ended.code == 7, ended.err
+    root = f"{job.directory}/env"
+    for file in ("probe.env", "worker.env"):
+        seen = (job.directory / file).read_text()
+        assert f'FROM_B={root}/one "two"\n' in seen
+        assert "OVERRULED=manifest\n" in seen
+        assert "SCRIPT=a\n" in seen
+        assert f"ROOT={job.directory}/code/project\n" in seen
+        assert "LEAKED" not in seen
+        names = "first.sh\nactivate.d/a.sh\nactivate.d/b.sh\nsub/setup x.sh\nlast.sh\n"
+        assert f"FASTHEP_VALIDATE_ACTIVATED={names}" in seen
+    assert "activate.sh: activate.d/b.sh ended with exit code 1" in ended.err
 
 
 def test_damaged_code_layer_is_named(job: Job) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import test_environment as checks
-from fasthep_validate.models.packed import GlibcFloor
-from fasthep_validate.models.probe import ImportResult, Leftovers, OutsideFile, Provenance
+from fasthep_validate.models.packed import Activation, GlibcFloor
+from fasthep_validate.models.probe import Activated, ImportResult, Leftovers, OutsideFile, Provenance
 from fasthep_validate.testing import (
     STACK,
     VERSIONS,
@@ -183,6 +183,23 @@ def test_glibc_is_compared_by_number(tmp_path: Path) -> None:
         tmp_path, pack=changed(good_pack(), "manifest.glibc", GlibcFloor(version="2.4", needed_by="x"))
     )
     assert compute(checks.test_glibc_floor, run.workers["default-0"]).outcome == "pass"
+
+
+def test_activation_that_took_no_effect_fails(tmp_path: Path) -> None:
+    pack = good_pack().model_copy(
+        update={"activation": Activation(scripts=("activate.d/a.sh",), variables=("A",))}
+    )
+    run = good_run(tmp_path, pack=pack)
+    assert compute(checks.test_activated, run.workers["default-0"]).message == "not read: activate.d/a.sh"
+
+    seen = Activated(scripts=("first.sh", "activate.d/a.sh"))
+    workers = (changed(good_worker(), "probe.activation", seen),)
+    run = good_run(tmp_path, pack=pack, workers=workers)
+    assert compute(checks.test_activated, run.workers["default-0"]).message == "not set: A"
+
+    workers = (changed(good_worker(), "probe.activation", seen.model_copy(update={"variables": ("A",)})),)
+    run = good_run(tmp_path, pack=pack, workers=workers)
+    assert compute(checks.test_activated, run.workers["default-0"]).outcome == "pass"
 
 
 def test_a_scheduler_of_another_version_fails(tmp_path: Path) -> None:

@@ -87,8 +87,7 @@ def run(env: Path, root: Path, script: str) -> str:
 
 def test_installs_from_folders_travel_apart(env: Path, tmp_path: Path) -> None:
     python = examine(env, ())
-    layer = code.lay_out(spec(env), layout(env, python))
-    assert layer
+    layer = code.lay_out(spec(env), layout(env, python), env)
     assert {(item.kind, item.name) for item in layer.sources} == {
         ("editable", "one"),
         ("editable", "two"),
@@ -140,8 +139,7 @@ def test_code_beside_the_workflow(env: Path, tmp_path: Path) -> None:
         },
     )
     paths = [folder / name for name in ("analysis", "package", "script.py", "lumi.csv")]
-    layer = code.lay_out(spec(env, *paths), None)
-    assert layer
+    layer = code.lay_out(spec(env, *paths), None, env)
     lines = ["import os, random, script, cuts, package.inner"]
     lines += [
         f"print(cuts.WORD, package.inner.WORD, open(os.environ[{code.VARIABLE!r}] + '/paths/lumi.csv').read())"
@@ -157,8 +155,7 @@ def test_what_git_ignores_stays(env: Path, tmp_path: Path) -> None:
     )
     for words in (["init", "-q"], ["add", "a.py", ".gitignore"], ["commit", "-qm", "x"]):
         subprocess.run([*GIT, "-C", folder, *words], check=True)
-    layer = code.lay_out(spec(env, folder), None)
-    assert layer
+    layer = code.lay_out(spec(env, folder), None, env)
     assert layer.entries.keys() == {f"paths/work/{name}" for name in ("a.py", "b.py", ".gitignore")}
     state = layer.sources[0].git
     assert state
@@ -169,24 +166,23 @@ def test_a_folder_without_git_stays_without_hidden_files(env: Path, tmp_path: Pa
     folder = tree(
         tmp_path / "work", {"a.py": b"", ".secret": b"", "envs/x/pyvenv.cfg": b"", "__pycache__/a.pyc": b""}
     )
-    layer = code.lay_out(spec(env, folder), None)
-    assert layer
+    layer = code.lay_out(spec(env, folder), None, env)
     assert layer.entries.keys() == {"paths/work/a.py"}
 
 
 def test_too_much_is_refused_with_the_biggest(env: Path, tmp_path: Path) -> None:
     folder = tree(tmp_path / "work", {"a.py": b"", "big.root": bytes(3_000_000)})
     with pytest.raises(PackError, match=r"work/big\.root \(3\.0 MB\).*raise environment\.code_limit"):
-        code.lay_out(spec(env, folder, limit=10**6), None)
-    assert code.lay_out(spec(env, folder, limit=10**7), None)
+        code.lay_out(spec(env, folder, limit=10**6), None, env)
+    assert not code.lay_out(spec(env, folder, limit=10**7), None, env).is_empty
 
 
 def test_what_is_not_there_or_twice_is_refused(env: Path, tmp_path: Path) -> None:
     with pytest.raises(PackError, match=r"nosuch does not exist"):
-        code.lay_out(spec(env, tmp_path / "nosuch"), None)
+        code.lay_out(spec(env, tmp_path / "nosuch"), None, env)
     tree(tmp_path, {"a/x.py": b"", "b/x.py": b""})
     with pytest.raises(PackError, match=r"a/x\.py and .*b/x\.py have the same name"):
-        code.lay_out(spec(env, tmp_path / "a/x.py", tmp_path / "b/x.py"), None)
+        code.lay_out(spec(env, tmp_path / "a/x.py", tmp_path / "b/x.py"), None, env)
 
 
 def test_old_layers_go(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from fasthep_validate.errors import PackError
 from fasthep_validate.models.execution import EnvironmentSpec, PixiPackOptions
-from fasthep_validate.pack import archives, lock, packages, pixi_pack, sources
+from fasthep_validate.pack import activation, archives, code, lock, packages, pixi_pack, sources
 from fasthep_validate.pack import pack as pack_environment
 from fasthep_validate.pack.pixi import read
 from fasthep_validate.worker import relocate
@@ -370,3 +370,31 @@ def test_activation_of_features_and_targets(tmp_path: Path) -> None:
     assert (default.scripts, default.variables) == (("all.sh",), {"A": "1", "B": "2"})
     assert (both.scripts, both.variables) == (("all.sh", "gpu.sh"), {"A": "3", "B": "2"})
     assert (alone.scripts, alone.variables) == (("gpu.sh",), {"A": "3"})
+
+
+def test_activation_travels_in_the_code_layer(tmp_path: Path) -> None:
+    """Values of the manifest may name other variables; those of the prefix are taken as they stand."""
+    prefix = tree(
+        tmp_path / ".pixi/envs/default",
+        {
+            "conda-meta/state": b'{"env_vars": {"PLAIN": "a $b \\"c\\""}}',
+            "etc/conda/env_vars.d/x.json": b'{"OF_PACKAGE": "1"}',
+            "etc/conda/activate.d/x.sh": b"",
+        },
+    )
+    text = b"[activation]\nscripts = ['./sub/setup.sh']\nenv = {HOME_OF = '$CONDA_PREFIX/share'}\n"
+    tree(tmp_path, {"pixi.toml": text, "sub/setup.sh": b"export SET=1\n"})
+    manifest = read(tmp_path).activation("default", "linux-64")
+    layer = code.Layer()
+    told = activation.add(layer, prefix, manifest)
+    assert told.scripts == ("activate.d/x.sh", "sub/setup.sh")
+    assert told.variables == ("HOME_OF", "OF_PACKAGE", "PLAIN")
+    assert layer.texts == {
+        "activation/first.sh": 'export OF_PACKAGE="1"\nexport PLAIN="a \\$b \\"c\\""\n',
+        "activation/scripts": "sub/setup.sh\n",
+        "activation/last.sh": 'export HOME_OF="$CONDA_PREFIX/share"\n',
+    }
+    assert layer.entries.keys() == {"project/sub/setup.sh"}
+    (tmp_path / "sub/setup.sh").unlink()
+    with pytest.raises(PackError, match=r"setup\.sh: \[activation\] of the manifest names it"):
+        activation.add(layer, prefix, manifest)

@@ -35,6 +35,7 @@ OF_WORKER = {
 OF_RUN = {identity: check for identity, check in ALL.items() if identity not in OF_WORKER}
 # These have nothing to say of a pool without GPUs, of a run without a workflow, and of one without credentials.
 NOT_APPLICABLE = {
+    "environment.activated",
     "resources.gpus",
     *(identity for identity in ALL if identity.startswith(("workflow.", "credentials.", "gpu."))),
 }

@@ -14,6 +14,7 @@ from fasthep_validate.models.storage import Storage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fasthep_validate.models.environment import Environment
     from fasthep_validate.models.execution import ModifierSource, Timeouts
     from fasthep_validate.models.site import Network
 
@@ -102,7 +103,11 @@ def _environment(written: block.Execution, required: Sequence[str]) -> execution
     imports = tuple(dict.fromkeys((*ALWAYS_IMPORTED, *required)))
     if written.environment is None:
         return execution.EnvironmentSpec(required_imports=imports)
-    environment = written.environment
+    return environment_spec(written.environment, imports)
+
+
+def environment_spec(environment: Environment, imports: Sequence[str]) -> execution.EnvironmentSpec:
+    """Which software the workers get; ``imports`` are modules that must be importable there."""
     return execution.EnvironmentSpec(
         type=environment.type,
         mode=environment.way,
@@ -116,7 +121,7 @@ def _environment(written: block.Execution, required: Sequence[str]) -> execution
         pixi_pack=environment.pixi_pack,
         code=environment.code,
         code_limit=environment.code_limit,
-        required_imports=imports,
+        required_imports=tuple(imports),
     )
 
 

@@ -42,6 +42,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+packs = typer.Typer(invoke_without_command=True, context_settings=app.info.context_settings)
+app.add_typer(packs, name="pack")
+
 
 def _version(asked: bool) -> None:
     if asked:

@@ -138,6 +138,21 @@ def test_activated(worker: Worker) -> None:
     assert not variables, f"not set: {listed(variables)}"
 
 
+def test_shared_prefix_equal(worker: Worker) -> None:
+    """The prefix that workers use in place is the one of the submit host, with the same files in it.
+
+    Remedy: look whether the node mounts the same filesystem there, and whether its copy is old (a cache of CVMFS, a
+    replica); name a prefix that all nodes see, or pack the environment.
+    """
+    if worker.run.packed:
+        not_applicable("the environment travelled, no prefix is shared")
+    here, there = worker.run.submit_host.prefix, worker.prefix
+    assert there.path == here.path, f"{there.path} on the worker, {here.path} on the submit host"
+    assert there.digest == here.digest, (
+        f"{there.path} has other files on the worker: {there.entries} entries, {here.entries} on the submit host"
+    )
+
+
 def test_glibc_floor(worker: Worker) -> None:
     """The node's glibc is as new as the newest that a file of the pack needs.
 

@@ -54,6 +54,7 @@ from fasthep_validate.models.probe import (
     Limits,
     Lookup,
     NodeProbe,
+    Prefix,
     Provenance,
     PythonInfo,
     Scratch,
@@ -252,6 +253,7 @@ def _events(worker: str) -> Iterable[Event]:
 def _probe(*, hostname: str, root: str) -> NodeProbe:
     return NodeProbe(
         activation=Activated(),
+        prefix=Prefix(path=root, entries=100, digest="3" * 64),
         host=HostInfo(
             hostname=hostname,
             fqdn=hostname,

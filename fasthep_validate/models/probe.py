@@ -197,6 +197,20 @@ class Activated(Model):
     variables: tuple[str, ...] = ()
 
 
+class Prefix(Model):
+    """What is installed in the prefix of the Python under test.
+
+    Attributes:
+        path: of the prefix, links resolved.
+        entries: number of names that the digest is of.
+        digest: hexadecimal, of names and sizes.
+    """
+
+    path: str
+    entries: int
+    digest: str
+
+
 class NodeProbe(Model):
     """Everything ``probe.py`` saw of a node with the Python under test.
 
@@ -221,6 +235,7 @@ class NodeProbe(Model):
     thread_variables: dict[str, str] | None = None
     environment: dict[str, str] | None = None
     activation: Activated | None = None
+    prefix: Prefix | None = None
     scheduler_lookup: Lookup | None = None
     gpu: GpuEvidence | None = None
     credentials: tuple[CredentialSeen, ...] | None = None

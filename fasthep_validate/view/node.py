@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Limits,
         Lookup,
         NodeProbe,
+        Prefix,
         Provenance,
         PythonInfo,
         Scratch,
@@ -100,6 +101,11 @@ class Node:
     def activation(self) -> Activated:
         """What was done before Python started."""
         return self._seen("activation", self.probe.activation)
+
+    @property
+    def prefix(self) -> Prefix:
+        """What is installed in the prefix of the environment."""
+        return self._seen("prefix", self.probe.prefix)
 
     @property
     def storage(self) -> tuple[Access, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import importlib
 import os
 import platform
 import re
 import stat
 import sys
+import sysconfig
 import time
 import traceback
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.worker.probe_config import Config
 
+INSTALLED = ("bin", "conda-meta")  # folders of a prefix whose files tell what is installed
 LOOK_INTO = 1_000_000  # bytes; larger files outside the pack's list are not text
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -109,6 +112,30 @@ def activation(config: Config) -> object:
     read = os.environ.get("FASTHEP_VALIDATE_ACTIVATED", "").splitlines()
     wanted = config.activation_variables
     return {"scripts": read, "variables": [name for name in wanted if name in os.environ]}
+
+
+def prefix(_: Config) -> object:
+    """``Prefix``: a digest of names and sizes of what is installed, the same wherever the same prefix is seen."""
+    digest = hashlib.sha256()
+    count = 0
+    for folder in (
+        sysconfig.get_path("purelib"),
+        sysconfig.get_path("platlib"),
+        *(f"{sys.prefix}/{name}" for name in INSTALLED),
+    ):
+        for name, size in listing(folder):
+            digest.update(os.fsencode(f"{folder}/{name} {size}") + b"\0")
+            count += 1
+    return {"path": os.path.realpath(sys.prefix), "entries": count, "digest": digest.hexdigest()}
+
+
+def listing(folder: str) -> list[tuple[str, int]]:
+    """Names in a folder with the sizes of files, sorted; caches aside, for any run may add one."""
+    if not Path(folder).is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.stat().st_size if entry.is_file() else 0) for entry in entries]
+    return sorted(item for item in found if item[0] != "__pycache__")
 
 
 # ---- imports and where code came from -------------------------------------------------------------

@@ -36,6 +36,7 @@ OF_RUN = {identity: check for identity, check in ALL.items() if identity not in 
 # These have nothing to say of a pool without GPUs, of a run without a workflow, and of one without credentials.
 NOT_APPLICABLE = {
     "environment.activated",
+    "environment.shared-prefix-equal",
     "resources.gpus",
     *(identity for identity in ALL if identity.startswith(("workflow.", "credentials.", "gpu."))),
 }

@@ -202,6 +202,24 @@ def test_activation_that_took_no_effect_fails(tmp_path: Path) -> None:
     assert compute(checks.test_activated, run.workers["default-0"]).outcome == "pass"
 
 
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({}, "fail"),
+        ({"path": "/home/user/venv"}, "pass"),
+        ({"path": "/home/user/venv", "digest": "4" * 64}, "fail"),
+    ],
+)
+def test_shared_prefix_has_to_be_the_same(tmp_path: Path, change: dict[str, str], outcome: str) -> None:
+    evidence = good_worker()
+    assert evidence.probe
+    assert evidence.probe.prefix
+    seen = evidence.probe.prefix.model_copy(update=change)
+    pack = good_pack().model_copy(update={"base": None})
+    run = good_run(tmp_path, pack=pack, workers=(changed(evidence, "probe.prefix", seen),))
+    assert compute(checks.test_shared_prefix_equal, run.workers["default-0"]).outcome == outcome
+
+
 def test_a_scheduler_of_another_version_fails(tmp_path: Path) -> None:
     run = good_run(
         tmp_path, submit=changed(good_submit(), "scheduler_versions", {**STACK, "dask": "2025.1.0"})

@@ -61,7 +61,7 @@ def test_good_evidence_passes(run: RunFolder) -> None:
 @pytest.mark.parametrize(
     ("patterns", "number"),
     [
-        (("environment",), 22),
+        (("environment",), 24),
         (("environment.archive-intact",), 2),
         (("*.archive-*", "logs"), 10),
         (("environ",), 0),

@@ -72,6 +72,7 @@ SECTIONS = (
     Section("credentials.token", credentials.Token),
     Section("storage", storage.Storage),
     Section("storage.endpoints.NAME", storage.Endpoint),
+    Section("node_cache", execution.NodeCache),
     Section("timeouts", execution.Timeouts),
     Section("checks", profile.CheckSettings),
     Section("checks.known", profile.KnownFailure),

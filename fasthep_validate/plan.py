@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from fasthep_validate.models.execution import ExecutionConfig, Pool, SchedulerSpec
+    from fasthep_validate.models.execution import ExecutionConfig, NodeCache, Pool, SchedulerSpec
     from fasthep_validate.models.node import BatchNode
-    from fasthep_validate.models.packed import PackedEnv
+    from fasthep_validate.models.packed import PackedEnv, Parts
     from fasthep_validate.store import RunFolder
 
 ARCHIVE, CODE = "env.tar.gz", "code.tar.gz"
@@ -32,7 +32,7 @@ PROBE = (
 # Keys of job.params about credentials; an empty value asks for nothing.
 CREDENTIALS = ("x509_proxy", "x509_ca", "krb5_ccache", "bearer_token", "credentials_required")
 # Files of the package that go with every job, flat into its directory.
-SHIPPED = (SCRIPT, "activate.sh", "relocate.py", *PROBE, "launch.py")
+SHIPPED = (SCRIPT, "activate.sh", "extract.py", "relocate.py", "node_cache.py", *PROBE, "launch.py")
 # Names of glibc's libraries and of the GPU driver's: the node provides them, whatever the pack says.
 NODE_LIBRARIES = (
     "ld-linux*.so*", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
@@ -140,6 +140,9 @@ class Plan:
             "sha256": base.sha256 if base else "",
             "archive_size": base.size if base else 0,
             "tree_size": manifest.size,
+            **parts(base.parts if base else None),
+            "key": manifest.key,
+            **node_cache(self.execution.node_cache),
             "code": CODE if code else "",
             "code_sha256": code.archive.sha256 if code else "",
             "code_size": code.archive.size if code else 0,
@@ -189,6 +192,21 @@ class Plan:
             {"name": name, **endpoint.model_dump(mode="json")}
             for name, endpoint in self.execution.storage.endpoints.items()
         ]
+
+
+def parts(found: Parts | None) -> dict[str, str | int]:
+    """Where the parts of the archive are that its own Python extracts; sizes of 0 where ``tar`` extracts the whole."""
+    if found is None:
+        return {"head_size": 0, "head_sha256": "", "index_size": 0, "index_sha256": ""}
+    return found.model_dump()
+
+
+def node_cache(found: NodeCache | None) -> dict[str, str | int]:
+    """Where jobs of a node share the environment; an empty path for nowhere."""
+    return {
+        "node_cache": found.path.rstrip("/") if found else "",
+        "node_cache_limit": found.limit if found else 0,
+    }
 
 
 def worker_arguments(pool: Pool, worker: str, scheduler: Endpoint, execution: ExecutionConfig) -> list[str]:

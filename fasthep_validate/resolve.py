@@ -29,6 +29,7 @@ def resolve(
     timeouts: Timeouts,
     credentials: Credentials = Credentials(),  # noqa: B008 - frozen
     storage: Storage = Storage(),  # noqa: B008 - frozen
+    node_cache: execution.NodeCache | None = None,
     modifiers: Mapping[str, ModifierSource],
     batch: Batch = Batch(),  # noqa: B008 - frozen
     required_imports: Sequence[str] = (),
@@ -49,6 +50,7 @@ def resolve(
         modifiers=used,
         modifier_sources=tuple(modifiers[name] for name in sorted(modifiers)),
         scheduler=_scheduler(written, network),
+        node_cache=node_cache,
         timeouts=_timeouts(written, timeouts),
         gpu_questions=_gpu_questions(used, gpu),
         credentials=credentials,

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import shutil
-import subprocess
 import sys
 import tarfile
 import venv
@@ -20,7 +19,7 @@ import yaml
 
 from fasthep_validate.models.execution import EnvironmentSpec
 from fasthep_validate.pack import pack
-from fasthep_validate.worker import relocate
+from tests.unpacking import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,10 +134,8 @@ def add_python(channel: Channel, work: Path) -> Made:
     packed = pack(EnvironmentSpec(prefix=str(work / "env")), cache=work / "cache")
     assert packed.base
     root = Path(f"{work}/{'stage_' * 30}")
-    root.mkdir()
-    subprocess.run(["tar", "-xzf", packed.base.path, "-C", root], check=True)
+    unpack(packed, root)
     base = root / "base"
-    relocate.relocate(root)
     files = {
         str(path.relative_to(base)): path.read_bytes().replace(str(base).encode(), PLACEHOLDER.encode())
         for path in base.rglob("*")

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import shutil
 import subprocess
+import sys
 import tarfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate.bundled import worker_file
 from fasthep_validate.models.event import Event
+from fasthep_validate.models.packed import Relocation
+from fasthep_validate.pack.archive import Writer
+from fasthep_validate.pack.search import Search
+from fasthep_validate.pack.tree import Entry
 from tests.trees import tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 SCRIPT = worker_file("bootstrap.sh")
-# Stands in for the packed Python: the four ways in which the script calls it.
-PYTHON = """#!/bin/sh
+# Stands in for the packed Python: the ways in which the script calls it. What extracts runs with the real one.
+PYTHON = f"""#!/bin/sh
 case $*: in
+    *extract.py* | *node_cache.py*) echo "$3" >>extractions; exec {sys.executable} "$@" ;;
     *relocate.py*) echo "$4" >relocated; exit "$(cat relocate.code 2>/dev/null || echo 0)" ;;
     probe.py*) env >probe.env; echo "a word from the probe" >&2; cat probe.answer >"$3"; exit "$(cat probe.code)" ;;
     launch.py*) exec sh ./worker.sh ;;
@@ -75,6 +84,49 @@ class Job:
         data = archive.read_bytes()
         self.params.update(sha256=hashlib.sha256(data).hexdigest(), archive_size=str(len(data)))
         return archive
+
+    def archive_in_parts(self, python: str = PYTHON) -> Path:
+        """Pack an environment in parts: the program in the head, then ballast and a file with the old prefix."""
+        manifest = {
+            "relocations": [{"old": "/old/prefix", "new": ""}],
+            "text_files": ["etc/where"],
+            "binary_files": [],
+            "placeholder": 0,
+            "prefix": "",
+            "base_prefix": "",
+        }
+        folder = tree(
+            self.directory.with_name("parts"),
+            {
+                "bin/python": python.encode(),
+                "etc/where": b"at /old/prefix/etc\n",
+                "lib/ballast": os.urandom(100_000) * 60,
+                ".fasthep/manifest.json": json.dumps(manifest).encode(),
+            },
+        )
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        entries = [
+            Entry(
+                str(path.relative_to(folder)),
+                str(path),
+                path.stat().st_size,
+                0,
+                executable=path.name == "python",
+            )
+            for path in files
+        ]
+        with Writer(
+            self.directory / "env.tar.gz", "tar.gz", Search([Relocation(old="/old/prefix", new="")])
+        ) as writer:
+            writer.add_head(entry for entry in entries if entry.executable)
+            writer.add(entry for entry in entries if not entry.executable)
+            packed = writer.finish()
+        assert packed.parts
+        self.params.update({key: str(value) for key, value in packed.parts.model_dump().items()})
+        self.params.update(sha256=packed.sha256, archive_size=str(packed.size), tree_size="6000000")
+        for name in ("extract.py", "relocate.py", "node_cache.py"):
+            shutil.copy(worker_file(name), self.directory)
+        return Path(packed.path)
 
     def code(self, texts: Mapping[str, str]) -> None:
         """Pack a code layer and write down what was packed."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.node import BatchNode
 from fasthep_validate.models.storage import Storage
-from fasthep_validate.models.written import Duration, PositiveDuration, Written
+from fasthep_validate.models.written import Duration, PositiveDuration, Size, Text, Written, mistake
 
 Strategy = Literal["local", "htcondor", "slurm"]
 EnvironmentType = Literal["packed-venv", "packed-pixi", "shared-prefix"]
@@ -210,6 +211,21 @@ class GpuQuestions(Model):
     needs: tuple[str, ...] = ()
 
 
+def _absolute(value: str) -> str:
+    if PurePosixPath(value).is_absolute() and not {"..", "\n"} & {*PurePosixPath(value).parts, *value}:
+        return value
+    raise mistake(f"expected an absolute path, got {value!r}")
+
+
+class NodeCache(Written):
+    """A place on every worker node where a user's jobs keep the environment for those that come after."""
+
+    path: Annotated[Text, AfterValidator(_absolute)]
+    """Directory on a disk of the node that outlives a job, such as ``/scratch``; each user gets a directory in it."""
+    limit: Size = 20_000_000_000
+    """How much the environments of a user may take; the oldest go first, and none that is in use."""
+
+
 class ExecutionConfig(Model):
     """The execution system to start; stored as ``execution.json``."""
 
@@ -224,6 +240,7 @@ class ExecutionConfig(Model):
     modifier_sources: tuple[ModifierSource, ...] = ()
     """All that are registered: a stage may name one that is not among ``modifiers``."""
     scheduler: SchedulerSpec = SchedulerSpec()
+    node_cache: NodeCache | None = None
     timeouts: Timeouts = Timeouts()
     credentials: Credentials = Credentials()
     storage: Storage = Storage()

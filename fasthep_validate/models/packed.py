@@ -6,6 +6,8 @@ from typing import Literal
 
 from fasthep_validate.models.base import Model
 
+ArchiveFormat = Literal["tar.gz", "tar.zst"]
+
 
 class Relocation(Model):
     """A path of the submit host that files of the pack may hold.
@@ -104,6 +106,22 @@ class PackManifest(Model):
     floors: dict[str, str] = {}
 
 
+class Parts(Model):
+    """Where the parts of an archive are that the environment's own Python extracts.
+
+    Attributes:
+        head_size: bytes at the beginning that are a ``.tar.gz`` by themselves.
+        head_sha256: hexadecimal digest of these.
+        index_size: bytes at the end that say what is between.
+        index_sha256: hexadecimal digest of these.
+    """
+
+    head_size: int
+    head_sha256: str
+    index_size: int
+    index_sha256: str
+
+
 class Archive(Model):
     """A file that holds a tree.
 
@@ -112,12 +130,14 @@ class Archive(Model):
         sha256: hexadecimal digest.
         size: in bytes.
         format: how it is written, such as ``tar.gz``.
+        parts: how it is extracted on all cores; ``None`` where ``tar`` extracts the whole.
     """
 
     path: str
     sha256: str
     size: int
-    format: str = "tar.gz"
+    format: ArchiveFormat = "tar.gz"
+    parts: Parts | None = None
 
 
 class GitState(Model):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from fasthep_validate.models.batch import Batch
 from fasthep_validate.models.block import Execution
 from fasthep_validate.models.credentials import Credentials
-from fasthep_validate.models.execution import Timeouts
+from fasthep_validate.models.execution import NodeCache, Timeouts
 from fasthep_validate.models.pool_config import SchedulerOptions
 from fasthep_validate.models.profile import CheckSettings
 from fasthep_validate.models.site_rules import broken
@@ -97,6 +97,8 @@ class Site(Written):
     """Credentials that the work needs on the workers."""
     storage: Storage = Storage()
     """Storage that the work reads and writes."""
+    node_cache: NodeCache | None = None
+    """Where the workers of a node share one copy of the environment; without it each job has its own."""
     timeouts: Timeouts = Timeouts()
     """How long to wait for what."""
     checks: CheckSettings = CheckSettings()

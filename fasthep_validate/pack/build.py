@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from fasthep_validate import process
 from fasthep_validate.errors import PackError
-from fasthep_validate.models import packed
 from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest
-from fasthep_validate.pack import bytecode, inventory, libraries
-from fasthep_validate.pack.archive import Archive
+from fasthep_validate.pack import bytecode, head, inventory, libraries
+from fasthep_validate.pack.archive import Writer
 from fasthep_validate.pack.cache import ARCHIVE, require_space, unwritable
 from fasthep_validate.pack.search import Search
 from fasthep_validate.pack.tree import Entry
@@ -25,6 +24,7 @@ from fasthep_validate.pack.tree import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from fasthep_validate.models.packed import Archive, ArchiveFormat
     from fasthep_validate.pack.layout import Layout
     from fasthep_validate.pack.libraries import Plan
     from fasthep_validate.pack.tree import Tree
@@ -84,7 +84,7 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     say(f"packed {archive.size / 1e6:.0f} MB")
     return PackedEnv(
         manifest=manifest,
-        base=packed.Archive(path=str(archive.path), sha256=archive.sha256, size=archive.size),
+        base=archive,
         submit_python=job.layout.interpreter.executable,
         submit_prefix=job.layout.interpreter.prefix,
         cached=False,
@@ -176,33 +176,23 @@ def _patchelf() -> str:
 
 
 def _write(job: Job, entries: dict[str, Entry], plan: Plan) -> tuple[Archive, PackManifest]:
-    search = Search(job.layout.relocations)
-    text: list[str] = []
-    stale: set[str] = set()  # compiled forms of modules that will change
-    shipped: list[Entry] = []
-    with Archive(job.work / ARCHIVE) as archive:
-        for entry in sorted(entries.values(), key=_order):
-            if entry.name in stale:
-                continue
-            shipped.append(entry)
-            blocks = archive.add(entry)
-            if entry.name.endswith(".pyc"):
-                for _ in blocks:
-                    pass
-            elif search.in_text(blocks):
-                text.append(entry.name)
-                stale.add(bytecode.cached_name(entry.name, job.layout.interpreter.cache_tag))
-        manifest = _manifest(job, shipped, plan, text)
+    names = head.choose(job.layout, entries, plan.carried)
+    zstd = posixpath.join(job.layout.libraries, libraries.EXTRACTS)
+    format: ArchiveFormat = "tar.zst" if zstd in names else "tar.gz"
+    ordered = sorted(entries.values(), key=lambda entry: entry.name)
+    with Writer(job.work / ARCHIVE, format, Search(job.layout.relocations)) as archive:
+        if names:
+            archive.add_head(entry for entry in ordered if entry.name in names)
+        archive.add(entry for entry in ordered if entry.name not in names)
+        # Compiled forms of modules that will change: they would not be used, and hold the old path.
+        tag = job.layout.interpreter.cache_tag
+        stale = {bytecode.cached_name(name, tag) for name in archive.text}
+        shipped = [entry for entry in ordered if entry.name not in stale]
+        manifest = _manifest(job, shipped, plan, archive.text)
         file = job.work / "manifest.json"
         file.write_text(manifest.to_json(), encoding="utf-8")
-        for _ in archive.add(Entry(MANIFEST, str(file), 0, 0)):
-            pass
-    return archive, manifest
-
-
-def _order(entry: Entry) -> str:
-    """Modules before their compiled forms, whatever the alphabet says."""
-    return entry.name.replace("__pycache__/", "\U0010ffff/")
+        archive.add([Entry(MANIFEST, str(file), file.stat().st_size, 0)])
+        return archive.finish(stale, zstd if format == "tar.zst" else ""), manifest
 
 
 def _manifest(job: Job, shipped: Sequence[Entry], plan: Plan, text: Iterable[str]) -> PackManifest:

@@ -23,6 +23,8 @@ DEFAULT_DIRECTORIES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 CACHED_LIBRARY = re.compile(r"^\t(\S+) \([^)]*\) => (\S+)$", re.MULTILINE)
 # glibc loads it by itself when a thread ends (pthread_exit), no file names it.
 LOADED_BY_GLIBC = "libgcc_s.so.1"
+# Extracts the rest of the environment on the worker; no file names it either.
+EXTRACTS = "libzstd.so.1"
 TEXT = (
     ".py",
     ".pyc",
@@ -103,9 +105,10 @@ class Linker:
 
     def link(self) -> Plan:
         """Look up every library that is needed, those of the libraries themselves included."""
-        extra = self._find(LOADED_BY_GLIBC, self.elfs[self.main], self.sources[self.main])
-        if extra:
-            self._directory_of(LOADED_BY_GLIBC, extra)
+        for library in (LOADED_BY_GLIBC, EXTRACTS):
+            extra = self._find(library, self.elfs[self.main], self.sources[self.main])
+            if extra:
+                self._directory_of(library, extra)
         while self._todo:
             name = self._todo.pop()
             self._settle(name, self.elfs[name])

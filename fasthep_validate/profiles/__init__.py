@@ -104,6 +104,7 @@ def load_site(
             credentials=site.credentials,
             batch=site.batch,
             storage=site.storage,
+            node_cache=site.node_cache,
             modifiers={**registered, **_sources(site)},
             required_imports=site.checks.required_imports,
             gpu=site.checks.gpu,

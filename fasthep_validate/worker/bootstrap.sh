@@ -5,8 +5,9 @@
 #
 # Works in the directory of job.params, whose lines are `key=value`: the value goes to the end of the
 # line and is taken as it stands. Needs sh, coreutils, tar and gzip. Used where found: getent (else the
-# TCP test resolves the name) and one of bash, perl, python3, nc, curl for the TCP test (else the test is
-# skipped, and made later by the packed Python).
+# TCP test resolves the name), one of bash, perl, python3, nc, curl for the TCP test (else the test is
+# skipped, and made later by the packed Python), and flock (else a directory is the lock of a cached
+# environment).
 #
 # Every phase appends one JSON line to events.jsonl at its start and at its end, and prints it on stderr
 # after the word FHV-EVENT. The last line is `exited`; without one the job was killed by SIGKILL or the
@@ -17,16 +18,22 @@
 set -u
 umask 077
 
-KEYS='worker archive sha256 archive_size tree_size code code_sha256 code_size root python base_python scheduler_host scheduler_port
-nthreads start_timeout remove_directory x509_proxy x509_ca krb5_ccache bearer_token credentials_required'
+KEYS='worker archive sha256 archive_size tree_size head_size head_sha256 index_size index_sha256 key node_cache
+node_cache_limit code code_sha256 code_size root python base_python scheduler_host scheduler_port nthreads
+start_timeout remove_directory x509_proxy x509_ca krb5_ccache bearer_token credentials_required'
 MARKER=.fasthep-validate-job
 TCP_LIMIT=5  # seconds for one attempt to connect
 NAME_LIMIT=5 # seconds until a name that does not resolve is given up
 KILL_AFTER=10 # seconds between TERM and KILL
 KEEP=20 # seconds between two looks at a token that HTCondor renews
 LOW_DISK=1024 # KiB; with less than this left, a failed extraction is put down to the disk
+LOCK_WAIT=300 # seconds for another job of this node that extracts the same environment
+LOCK_BEAT=5   # seconds between two signs of life of a lock that is a directory
+LOCK_STALE=60 # seconds without one, after which nobody holds it any more
+WHOLE=.fasthep/whole # in a cached environment: it was extracted to its end
 
 worker='' chirp='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes='' placed='' keeper=''
+partial='' lock='' beat='' cache='' cached=no why=''
 
 # ---- events ---------------------------------------------------------------------------------------
 
@@ -113,6 +120,8 @@ finish() {
     code=$?
     trap '' HUP INT TERM USR2 XCPU
     trap - EXIT
+    unlock
+    [ -z "$partial" ] || rm -rf -- "$partial"
     [ -z "$notes" ] || rm -f "$notes"
     remove_credentials
     if [ -n "$caught" ]; then
@@ -221,8 +230,8 @@ limited() { # SECONDS COMMAND...: its exit code, 124 when it took longer; what i
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-free_space() { # $available: KiB left for the user on the job's filesystem; empty when not known
-    available=$(df -P -k . 2>/dev/null | {
+free_space() { # [DIRECTORY] $available: KiB left there for the user; empty when not known
+    available=$(df -P -k "${1:-.}" 2>/dev/null | {
         read -r _
         read -r text
         before=''
@@ -256,6 +265,13 @@ read_params() { # every known key becomes the variable p_KEY
             sha256) p_sha256=$value ;;
             archive_size) p_archive_size=$value ;;
             tree_size) p_tree_size=$value ;;
+            head_size) p_head_size=$value ;;
+            head_sha256) p_head_sha256=$value ;;
+            index_size) p_index_size=$value ;;
+            index_sha256) p_index_sha256=$value ;;
+            key) p_key=$value ;;
+            node_cache) p_node_cache=$value ;;
+            node_cache_limit) p_node_cache_limit=$value ;;
             code) p_code=$value ;;
             code_sha256) p_code_sha256=$value ;;
             code_size) p_code_size=$value ;;
@@ -299,10 +315,20 @@ check_params() {
     fi
     whole archive_size "$p_archive_size"
     whole tree_size "$p_tree_size"
+    whole head_size "$p_head_size"
+    whole index_size "$p_index_size"
+    whole node_cache_limit "$p_node_cache_limit"
+    case $p_key in
+        '' | *[!0-9a-f]*) reject "key is '$p_key', not a hexadecimal number" ;;
+    esac
     case $p_root in
         '' | /* | .. | ../* | */.. | */../*) reject "root is '$p_root', not a directory below the job's" ;;
     esac
-    root=$dir/$p_root
+    place "$dir/$p_root"
+}
+
+place() { # DIRECTORY: where the environment is or will be
+    root=$1
     python=$root/$p_python
     base_python=$root/$p_base_python
 }
@@ -322,23 +348,28 @@ transferred() {
     probe_storage.py storage_access.py storage_clients.py
     probe_gpu.py probe_cuda.py probe_gpu_work.py
     activate.sh dask.yaml ca.pem worker.pem worker.key'
-    for file in $needed ${p_archive:+relocate.py}; do
+    for file in $needed ${p_archive:+relocate.py extract.py node_cache.py}; do
         [ -s "$file" ] || fail missing-file "$file is not in $dir, or is empty"
     done
     arrived=''
-    [ -z "$p_archive" ] || intact "$p_archive" "$p_archive_size" "$p_sha256"
+    # An archive in parts is read once: the digests of its parts are checked as they are extracted.
+    whole_sha256=$p_sha256
+    [ "$p_head_size" = 0 ] || whole_sha256=''
+    [ -z "$p_archive" ] || intact "$p_archive" "$p_archive_size" "$whole_sha256"
     [ -z "$p_code" ] || intact "$p_code" "$p_code_size" "$p_code_sha256"
     end "$arrived"
 }
 
-intact() { # FILE SIZE SHA256
+intact() { # FILE SIZE [SHA256]
     [ -s "$1" ] || fail missing-file "$1 is not in $dir, or is empty"
     size=$(wc -c <"$1")
     size=$((size))
     [ "$size" -eq "$2" ] || fail archive-truncated "$1 has $size bytes, $2 were sent"
-    digest=$(sha256sum <"$1")
-    digest=${digest%% *}
-    [ "$digest" = "$3" ] || fail digest-mismatch "$1 has sha256 ${digest:-unknown}, expected $3"
+    if [ -n "$3" ]; then
+        digest=$(sha256sum <"$1")
+        digest=${digest%% *}
+        [ "$digest" = "$3" ] || fail digest-mismatch "$1 has sha256 ${digest:-unknown}, expected $3"
+    fi
     arrived="$arrived${arrived:+, }$1: $size bytes"
 }
 
@@ -350,11 +381,18 @@ preflight() {
 }
 
 enough_disk() {
-    free_space
+    find_cached
+    [ "$cached" = no ] || return 0
+    free_space "${cache:-.}"
     [ -n "$available" ] || return 0
     needed=$((p_tree_size / 1024))
-    [ "$available" -ge "$needed" ] ||
-        fail no-space "$available KiB free in $dir, the environment needs $needed KiB"
+    [ "$available" -lt "$needed" ] || return 0
+    if [ -n "$cache" ]; then
+        no_cache "$available KiB free in $cache, the environment needs $needed KiB"
+        enough_disk
+        return
+    fi
+    fail no-space "$available KiB free in $dir, the environment needs $needed KiB"
 }
 
 is_address() {
@@ -457,37 +495,241 @@ extracted() {
         extract_code
         event extracted skip '' "$python is used in place" && return
     fi
-    mkdir -p "$root" || fail extract-failed "$root cannot be made"
-    LC_ALL=C run tar --no-same-owner --no-same-permissions -xzf "$p_archive" -C "$root" || explain_tar "$?"
-    run "$base_python" -I -S -c '' || explain_python "$?"
-    run "$base_python" -I -S relocate.py "$root" || fail relocate-failed "exit code $?: $words"
     extract_code
-    end
+    if use_cache; then
+        end "$root: ${why:-extracted once for all jobs of the node}"
+        return
+    fi
+    unpack "$root" "$root" || fail "$code" "$words"
+    end "$root${why:+; the cache of the node was not used: $why}"
+}
+
+# The environment is extracted below a name of its own and moved to its place when it is whole: nothing
+# else ever has that name, and a job that is killed leaves nothing that looks like it.
+
+unpack() { # DIRECTORY PLACE: extract the environment there, made for PLACE; else $code and $words say why not
+    if ! mkdir -p "$1"; then
+        code=extract-failed words="$1 cannot be made"
+        return 1
+    fi
+    if [ "$p_head_size" = 0 ]; then
+        unpack_whole "$@"
+    else
+        unpack_parts "$@"
+    fi
+}
+
+unpack_whole() {
+    LC_ALL=C run tar --no-same-owner --no-same-permissions -xzf "$p_archive" -C "$1" || explain_tar "$?" "$1" || return
+    run "$1/$p_base_python" -I -S -c '' || explain_python "$?" "$1" || return
+    run "$1/$p_base_python" -I -S relocate.py "$1" "$2" && return
+    code=relocate-failed words="exit code $code: $words"
+    return 1
+}
+
+unpack_parts() {
+    digest=$(head -c "$p_head_size" "$p_archive" | sha256sum)
+    digest=${digest%% *}
+    [ "$digest" = "$p_head_sha256" ] || damaged "$p_archive has sha256 ${digest:-unknown} in its head, expected $p_head_sha256"
+    LC_ALL=C run untar_head "$1" || explain_tar "$?" "$1" || return
+    run "$1/$p_base_python" -I -S -c '' || explain_python "$?" "$1" || return
+    run "$1/$p_base_python" -I -S extract.py "$p_archive" "$1" "$2" "$p_index_size" "$p_index_sha256" "$p_nthreads" &&
+        return
+    case $code in
+        3) damaged "$words" ;;
+        4) code=relocate-failed && return 1 ;;
+    esac
+    explain_tar "$code" "$1"
+}
+
+untar_head() {
+    head -c "$p_head_size" "$p_archive" | tar --no-same-owner --no-same-permissions -xzf - -C "$1"
+}
+
+damaged() { # DETAIL: what arrived is not what was sent
+    [ -z "$partial" ] || rm -rf -- "$partial"
+    [ "$root" != "$dir/$p_root" ] || rm -rf -- "$root"
+    phase=transferred
+    fail digest-mismatch "$1"
+}
+
+# ---- the cache of the node ------------------------------------------------------------------------
+
+no_cache() { # DETAIL: go on in the job's own directory
+    why=$1 cache=''
+    place "$dir/$p_root"
+}
+
+owner_and_mode() { # $owner $mode of DIRECTORY, as numbers
+    owner=$(stat -L -c '%u %a' "$1" 2>/dev/null)
+    mode=${owner#* } owner=${owner%% *}
+}
+
+find_cached() { # $cache: the user's own directory for environments; $cached: whether this one is there
+    [ -n "$p_node_cache" ] && [ -z "$why" ] && [ -z "$cache" ] || return 0
+    me=$(id -u)
+    owner_and_mode "$p_node_cache"
+    case $owner:$mode in
+        :*) no_cache "$p_node_cache is not there" ;;
+        "$me:"* | 0:*) own_directory ;;
+        *) no_cache "$p_node_cache belongs to user $owner" ;;
+    esac
+    [ -n "$cache" ] || return 0
+    place "$cache/$p_key"
+    is_whole && cached=yes
+    return 0
+}
+
+own_directory() {
+    case $mode in
+        [1357]???) ;; # others may make files, but not rename mine
+        *[2367] | *[2367]?) no_cache "$p_node_cache has mode $mode: others can rename what is in it" && return ;;
+    esac
+    mkdir -m 700 "$p_node_cache/fasthep-validate-$me" 2>/dev/null
+    cache=$p_node_cache/fasthep-validate-$me
+    owner_and_mode "$cache"
+    [ ! -h "$cache" ] || no_cache "$cache is a link"
+    case $cache:$owner:$mode in
+        :*) ;;
+        "$cache:$me:700") ;;
+        *) no_cache "$cache belongs to user ${owner:-?} with mode ${mode:-?}, expected $me and 700" ;;
+    esac
+}
+
+is_whole() { # whether $root was extracted to its end; after a crash of the node nobody knows what was written
+    { read -r boot _ <"$root/$WHOLE"; } 2>/dev/null || return 1
+    [ "$boot" = "$(boot_id)" ] && [ -x "$python" ] && touch -c "$root/$WHOLE"
+}
+
+boot_id() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown; }
+
+use_cache() { # $root: the environment in the cache; false: there is none, and $why says why
+    [ -n "$cache" ] || return 1
+    if [ "$cached" = yes ]; then
+        why='found on the node'
+        return
+    fi
+    if ! lock_cached; then
+        no_cache "$words"
+        return 1
+    fi
+    if is_whole; then # another job has been faster
+        why='found on the node'
+    elif ! fill_cache; then
+        no_cache "$words"
+    fi
+    unlock
+    [ -n "$cache" ]
+}
+
+fill_cache() {
+    partial=$root.partial.$(uname -n).$$
+    rm -rf -- "$partial"
+    if unpack "$partial" "$root" && printf '%s %s\n' "$(boot_id)" "$p_tree_size" >"$partial/$WHOLE"; then
+        is_whole || rm -rf -- "$root" # of a boot before this one
+        if mv -T -- "$partial" "$root" 2>/dev/null || is_whole; then
+            rm -rf -- "$partial"
+            partial=''
+            trim_cache
+            return 0
+        fi
+        words="$partial cannot be moved to $root"
+    fi
+    rm -rf -- "$partial"
+    partial=''
+    return 1
+}
+
+trim_cache() { # the oldest ones go that nobody uses
+    set -- "$cache"/*/
+    [ $# -gt 1 ] || return 0
+    run "$base_python" -I -S node_cache.py "$cache" "$p_node_cache_limit" "$p_key"
+    return 0
+}
+
+lock_cached() { # one job at a time; else $words says why not
+    lock=$cache/$p_key.lock
+    if ! have flock; then
+        lock_directory
+        return
+    fi
+    words="$lock cannot be made"
+    touch "$lock" 2>/dev/null || return 1
+    exec 9<"$lock"
+    limit=$(($(date +%s) + LOCK_WAIT))
+    until flock -n 9 2>/dev/null; do # not every flock can wait for a time
+        wait_for_lock || return
+    done
+}
+
+wait_for_lock() {
+    if expired "$limit"; then
+        words="another job has held $lock for more than $LOCK_WAIT s"
+        exec 9>&-
+        lock=''
+        return 1
+    fi
+    nap
+}
+
+lock_directory() { # without flock: a directory whose time its holder keeps up to date
+    limit=$(($(date +%s) + LOCK_WAIT))
+    until mkdir "$lock.d" 2>/dev/null; do
+        wait_for_lock || return
+        seen=$(stat -c %Y "$lock.d" 2>/dev/null) || continue
+        # Two that find it stale at once may both go on; the environment is moved to its place only once.
+        if expired $((seen + LOCK_STALE)); then
+            rm -rf -- "$lock.d"
+        fi
+    done
+    while sleep "$LOCK_BEAT" && kill -0 $$ 2>/dev/null; do
+        touch -c "$lock.d"
+    done </dev/null >/dev/null 2>&1 &
+    beat=$!
+}
+
+unlock() {
+    [ -n "$lock" ] || return 0
+    exec 9>&-
+    if [ -n "$beat" ]; then
+        kill "$beat" 2>/dev/null
+        wait "$beat" 2>/dev/null
+        rm -rf -- "$lock.d"
+    fi
+    lock='' beat=''
 }
 
 extract_code() { # the layer with the user's own code, beside the environment and never in it
     [ -n "$p_code" ] || return 0
     code_root=$dir/code
     mkdir -p "$code_root" || fail extract-failed "$code_root cannot be made"
-    LC_ALL=C run tar --no-same-owner --no-same-permissions -xzf "$p_code" -C "$code_root" || explain_tar "$?"
+    LC_ALL=C run tar --no-same-owner --no-same-permissions -xzf "$p_code" -C "$code_root" ||
+        explain_tar "$?" "$code_root" || fail "$code" "$words"
 }
 
-explain_tar() {
-    said=$(tail -n 3 "$notes" 2>/dev/null)
-    free_space
+explain_tar() { # CODE DIRECTORY: why nothing could be extracted there, in $code and $words
+    words=$(tail -n 3 "$notes" 2>/dev/null)
+    free_space "$2"
     case $(tail -c 4000 "$notes" 2>/dev/null) in
-        *'No space left'* | *'uota exceeded'*) fail no-space "${available:-?} KiB left in $dir: $said" ;;
+        *'No space left'* | *'uota exceeded'*) code=no-space ;;
+        *) code=extract-failed ;;
     esac
-    [ "${available:-$LOW_DISK}" -ge "$LOW_DISK" ] || fail no-space "$available KiB left in $dir: $said"
-    fail extract-failed "tar exit code $1: $said"
+    [ "${available:-$LOW_DISK}" -ge "$LOW_DISK" ] || code=no-space
+    if [ "$code" = no-space ]; then
+        words="${available:-?} KiB left in $2: $words"
+    else
+        words="exit code $1: $words"
+    fi
+    return 1
 }
 
-explain_python() {
+explain_python() { # CODE DIRECTORY: why the packed Python does not start there
     case $1:$words in
-        126:*ermission*) fail noexec "programs cannot be executed in $dir: $words" ;;
-        *'failed to map segment'*'not permitted'*) fail noexec "libraries cannot be loaded from $dir: $words" ;;
+        126:*ermission*) code=noexec words="programs cannot be executed in $2: $words" ;;
+        *'failed to map segment'*'not permitted'*) code=noexec words="libraries cannot be loaded from $2: $words" ;;
+        *) code=cannot-start words="the packed Python does not start, exit code $1: $words" ;;
     esac
-    fail cannot-start "the packed Python does not start, exit code $1: $words"
+    return 1
 }
 
 credentials() {

@@ -11,6 +11,7 @@ Exit codes: 64 usage, 70 the scheduler could not be reached, else those of ``das
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ ATTEMPT = 5.0  # seconds for one attempt to connect, and again for its handshake
 REPLY = 2.0  # seconds for the scheduler's first byte
 DEATH_TIMEOUT = 60.0  # seconds, when worker.args does not say
 CHIRPED = 950  # letters; HTCondor cuts what is longer than about a thousand
+WHOLE = ".fasthep/whole"  # in a cached environment, see node_cache.py
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -175,6 +177,13 @@ def lead_group() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def hold_environment() -> None:
+    """Share a lock on a cached environment (``node_cache.py``) as long as this process lives."""
+    with contextlib.suppress(OSError):
+        handle = os.open(Path(os.environ.get("FASTHEP_VALIDATE_ROOT", ""), WHOLE), os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+
+
 def main(argv: list[str]) -> int:
     """Run the worker; returns an exit code, or leaves by ``SystemExit`` from Dask's own command."""
     if len(argv) != 2:
@@ -182,6 +191,7 @@ def main(argv: list[str]) -> int:
         return USAGE
     args = Path(argv[1]).read_text(encoding="utf-8").splitlines()
     lead_group()
+    hold_environment()
     if not connect(args):
         return UNREACHABLE
     from distributed.cli.dask_worker import main as dask_worker

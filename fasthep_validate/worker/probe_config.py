@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ class Config:
 
 
 def read_config(path: str) -> Config:
-    """Keys that are not known are left alone: an older probe serves a newer command."""
+    """Keys that are not known are left alone: an older probe serves a newer command.
+
+    ``bootstrap.sh`` knows better than the submit host where the environment is: in the job's directory, or in the
+    cache of the node.
+    """
     given = json.loads(Path(path).read_text(encoding="utf-8"))
+    root = os.environ.get("FASTHEP_VALIDATE_ROOT")
+    given.update({"root": root} if root else {})
     return Config(**{item.name: given[item.name] for item in fields(Config) if item.name in given})

@@ -2,8 +2,9 @@
 
 Run on the worker with the packed interpreter, before anything else of the environment is used::
 
-    base/bin/python3.11 -I -S relocate.py ROOT
+    base/bin/python3.11 -I -S relocate.py ROOT [PLACE]
 
+``PLACE`` is where ``ROOT`` will be moved.
 Standard library only, any Python >= 3.9. What to do is in ``ROOT/.fasthep/manifest.json``. A second run
 changes nothing. Exit code 1 and one line that names the file if anything is wrong.
 """
@@ -133,13 +134,13 @@ def venv_settings(text: str, values: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fix_venv(root: Path, manifest: Mapping[str, str]) -> None:
-    """Point a virtualenv at the interpreter in the same tree."""
+def fix_venv(root: Path, place: Path, manifest: Mapping[str, str]) -> None:
+    """Point a virtualenv at the interpreter in the same tree, once that is in its place."""
     config = root / manifest["prefix"] / "pyvenv.cfg"
     if manifest["prefix"] == manifest["base_prefix"] or not config.is_file():
         return
-    python = root / manifest["base_python"]
-    base = str(root / manifest["base_prefix"])
+    python = place / manifest["base_python"]
+    base = str(place / manifest["base_prefix"])
     values = {
         "home": str(python.parent),
         "executable": str(python),
@@ -153,8 +154,8 @@ def fix_venv(root: Path, manifest: Mapping[str, str]) -> None:
         rewrite(config, os.fsencode(fixed))
 
 
-def relocate(root: Path) -> None:
-    """Relocate an extracted tree.
+def relocate(root: Path, place: Path) -> None:
+    """Relocate an extracted tree for the place where it will be.
 
     Raises:
         RelocationError: a file is missing, cannot be written, or has no room for the new path.
@@ -162,7 +163,7 @@ def relocate(root: Path) -> None:
     name = MANIFEST
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        new = targets(str(root), manifest["relocations"])
+        new = targets(str(place), manifest["relocations"])
         for name in manifest["text_files"]:
             data = (root / name).read_bytes()
             text = replace_text(data, new)
@@ -174,7 +175,7 @@ def relocate(root: Path) -> None:
             if fixed != data:
                 rewrite(root / name, fixed)
         name = "pyvenv.cfg"
-        fix_venv(root, manifest)
+        fix_venv(root, place, manifest)
     except OSError as error:
         raise RelocationError(f"{root / name}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, RelocationError) as error:
@@ -183,11 +184,11 @@ def relocate(root: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Relocate the tree that is named; exit code of the program."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: relocate.py ROOT\n")
+    if len(arguments) not in {1, 2}:
+        sys.stderr.write("usage: relocate.py ROOT [PLACE]\n")
         return 2
     try:
-        relocate(Path(posixpath.abspath(arguments[0])))
+        relocate(*(Path(posixpath.abspath(path)) for path in (arguments[0], arguments[-1])))
     except RelocationError as error:
         sys.stderr.write(f"relocate: {error}\n")
         return 1

@@ -271,7 +271,9 @@ def test_ids_are_well_formed_and_unique() -> None:
 
 def test_every_code_of_the_worker_side_has_a_rule() -> None:
     folder = Path(fasthep_validate.worker.__file__).parent
-    codes = set(re.findall(r"\bfail ([a-z]+-[a-z-]+|noexec)", (folder / "bootstrap.sh").read_text()))
+    codes = set(
+        re.findall(r"\b(?:fail |code=)([a-z]+-[a-z-]+|noexec)", (folder / "bootstrap.sh").read_text())
+    )
     codes |= set(re.findall(r'Refused\(\s*"([a-z-]+)"', (folder / "launch.py").read_text()))
     assert len(codes) >= 15, "the words of the two files are no longer found"
     # `exit-code` only says that the job ended; what it ended by is in the job's status.

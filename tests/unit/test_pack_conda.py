@@ -96,7 +96,7 @@ def test_prefix_travels(prefix: Path, tmp_path: Path) -> None:
     assert packed.base
     subprocess.run(["tar", "-xzf", packed.base.path, "-C", root], check=True)
     size = (prefix / "lib/data.bin").stat().st_size
-    relocate.relocate(root)
+    relocate.relocate(root, root)
     assert (root / "lib/data.bin").stat().st_size == size
     assert (
         (root / "lib/data.bin")

@@ -19,9 +19,9 @@ from fasthep_validate.models.execution import EnvironmentSpec, PixiPackOptions
 from fasthep_validate.pack import activation, archives, code, lock, packages, pixi_pack, sources
 from fasthep_validate.pack import pack as pack_environment
 from fasthep_validate.pack.pixi import read
-from fasthep_validate.worker import relocate
 from tests.conda_channel import PLACEHOLDER, SITE, Channel, add_python, lock_6, wheel, write_lock_7
 from tests.trees import tree
+from tests.unpacking import unpack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,9 +93,7 @@ def test_pack_of_a_lock_file_runs_elsewhere(project: Path, cache: Path, tmp_path
     assert said[0] == "installing 5 packages for linux-64"
     assert packed.base
     root = tmp_path / "a job's directory"
-    root.mkdir()
-    subprocess.run(["tar", "-xzf", packed.base.path, "-C", root], check=True)
-    subprocess.run([root / "bin/python", "-I", "-S", relocate.__file__, str(root)], check=True)
+    unpack(packed, root)
     words = [
         str(root / "bin/python"),
         "-I",

@@ -16,8 +16,8 @@ import pytest
 from fasthep_validate.errors import PackError
 from fasthep_validate.models.execution import EnvironmentSpec, EnvironmentType
 from fasthep_validate.pack import pack, resolve_prefix
-from fasthep_validate.pack.archive import Archive
-from fasthep_validate.worker import relocate
+from fasthep_validate.pack.archive import Made, Writer
+from tests.unpacking import unpack
 
 if TYPE_CHECKING:
     from fasthep_validate.models.packed import PackedEnv
@@ -96,16 +96,13 @@ def test_system_python_itself_is_refused(tmp_path: Path) -> None:
 
 def live(packed: PackedEnv, env: Path, root: Path) -> None:
     """Extract, relocate and use a pack as a worker does; nothing may come from outside it but glibc."""
+    unpack(packed, root)
     code = root.with_name("code")
-    for folder, archive in ((root, packed.base), (code, packed.code and packed.code.archive)):
-        folder.mkdir()
-        if archive:
-            subprocess.run(["tar", "-xzf", archive.path, "-C", folder], check=True)
+    code.mkdir()
+    if packed.code:
+        subprocess.run(["tar", "-xzf", packed.code.archive.path, "-C", code], check=True)
     manifest = packed.manifest
     assert len([p for p in root.rglob("*") if p.is_symlink() or p.is_file()]) == manifest.files
-    words = [str(root / manifest.base_python), "-I", "-S", relocate.__file__, str(root)]
-    subprocess.run(words, check=True, env=CLEAN)
-
     done = subprocess.run(
         [root / manifest.python, "-I", "-c", REPORT],
         check=True,
@@ -174,11 +171,11 @@ def test_full_disk_leaves_nothing(
 ) -> None:
     import errno
 
-    def full(self: Archive, member: bytes) -> None:
+    def full(self: Writer, made: Made) -> None:
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
 
     # A full disk cannot be had without root.
-    monkeypatch.setattr(Archive, "_store", full)  # a disk cannot be filled at a given moment
+    monkeypatch.setattr(Writer, "_store", full)  # a disk cannot be filled at a given moment
     with pytest.raises(PackError, match=f"{tmp_path}: .*Make room"):
         pack(spec(env), cache=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]

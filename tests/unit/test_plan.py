@@ -82,7 +82,9 @@ def test_what_programs_of_a_job_import_goes_with_them_and_is_waited_for() -> Non
     assert {"probe_code.py", "probe_config.py", "probe_node.py", "probe_der.py"} < imported & beside
     assert imported & beside <= set(programs)
     (needed,) = re.findall(r"needed='([^']*)'", worker_file(SCRIPT).read_text())
-    assert set(programs) - {"relocate.py"} <= set(needed.split())  # that only where there is an archive
+    assert set(programs) - {"extract.py", "node_cache.py", "relocate.py"} <= set(
+        needed.split()
+    )  # these only for an archive
 
 
 def test_secrets_are_named_but_not_read(plan: Plan) -> None:

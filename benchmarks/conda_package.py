@@ -23,7 +23,7 @@ LIBRARIES = (
     "ssl", "crypto", "ffi", "sqlite3", "readline", "tinfo", "ncursesw", "panelw", "bz2", "lzma", "z", "expat",
     "uuid", "zstd", "crypt",
 )  # fmt: skip
-LEFT_OUT = shutil.ignore_patterns("site-packages", "test", "__pycache__", "_tkinter*", "idlelib", "config-*")
+LEFT_OUT = shutil.ignore_patterns("site-packages", "test", "_tkinter*", "idlelib", "config-*")
 ORIGIN = {"bin": "$ORIGIN/../lib", "lib": "$ORIGIN", "lib-dynload": "$ORIGIN/../.."}
 
 
@@ -43,7 +43,7 @@ def stage(folder: Path) -> Path:
     shutil.copytree(base / "include", folder / "include", symlinks=True)
     for library in base.glob("lib/libpython3*.so*"):
         shutil.copy2(library, folder / "lib", follow_symlinks=False)
-    for source in libraries(folder):
+    for source in libraries(folder) | of_compiler():
         shutil.copy2(source, folder / "lib")
     for place, path in ORIGIN.items():
         for file in (*folder.glob(f"{place}/*"), *folder.glob(f"lib/*/{place}/*")):
@@ -56,6 +56,18 @@ def stage(folder: Path) -> Path:
             if os.fsencode(base) in data and b"\0" not in data:
                 file.write_bytes(data.replace(os.fsencode(base), os.fsencode(folder)))
     return folder
+
+
+def of_compiler() -> set[Path]:
+    """Libraries that every conda environment has, and wheels count on."""
+    listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    lines = (line.split() for line in listed.splitlines())
+    found = {
+        words[0]: Path(words[-1])
+        for words in lines
+        if words and words[0] in {"libstdc++.so.6", "libgcc_s.so.1"}
+    }
+    return set(found.values())
 
 
 def libraries(folder: Path) -> set[Path]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
-from fasthep_validate.bundled import worker_file
+from fasthep_validate.pack import trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,17 +13,5 @@ if TYPE_CHECKING:
 
 
 def unpack(packed: PackedEnv, root: Path) -> None:
-    """Extract and relocate in an empty directory, with nothing but what a node has and the pack itself."""
-    assert packed.base
-    root.mkdir()
-    python = root / packed.manifest.base_python
-    parts = packed.base.parts
-    if parts is None:
-        subprocess.run(["tar", "-xzf", packed.base.path, "-C", root], check=True)
-        program, words = "relocate.py", [str(root), str(root)]
-    else:
-        with open(packed.base.path, "rb") as stream:  # noqa: PTH123
-            subprocess.run(["tar", "-xzf", "-", "-C", root], input=stream.read(parts.head_size), check=True)
-        index = [str(parts.index_size), parts.index_sha256]
-        program, words = "extract.py", [packed.base.path, str(root), str(root), *index, "1"]
-    subprocess.run([python, "-I", "-S", worker_file(program), *words], check=True, env={})
+    """Extract and relocate in a new directory, with nothing but what a node has and the pack itself."""
+    trial.extract(packed, root)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from fasthep_validate.bundled import worker_file
-from fasthep_validate.pack import code, code_archive, conda, foreign, shared, venv
+from fasthep_validate.pack import code, code_archive, conda, foreign, shared, trial, venv
 from fasthep_validate.pack.build import Job, build_pack
 from fasthep_validate.pack.cache import Cache, Damaged
 from fasthep_validate.pack.interpreter import examine, is_conda, require_modules, resolve_prefix
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fasthep_validate.models.execution import EnvironmentSpec
-    from fasthep_validate.models.packed import PackedEnv
+    from fasthep_validate.models.packed import CodeLayer, PackedEnv
     from fasthep_validate.pack.interpreter import Interpreter
     from fasthep_validate.pack.layout import Layout
 
@@ -73,8 +73,10 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     layout = None if shares else PACKERS[kind](prefix, python)
     require_modules(python)
     layer = code.lay_out(spec, layout, prefix, source.activation)
-    packed = _cached(layout, layer.moved, Cache(cache), say) if layout else shared.describe(prefix, python)
     stored = None if layer.is_empty else code_archive.store(layer, cache)
+    packed = (
+        _cached(layout, layer.moved, stored, Cache(cache), say) if layout else shared.describe(prefix, python)
+    )
     return packed.model_copy(
         update={
             "origin": source.origin,
@@ -106,8 +108,10 @@ def _advice() -> tuple[str, ...]:
     return (f"PYTHONPATH is set here ({path}), and what it names does not travel",) if path else ()
 
 
-def _cached(layout: Layout, elsewhere: set[str], cache: Cache, say: Callable[[str], None]) -> PackedEnv:
-    """The base, packed or found; ``elsewhere`` are files that travel in the code layer."""
+def _cached(
+    layout: Layout, elsewhere: set[str], layer: CodeLayer | None, cache: Cache, say: Callable[[str], None]
+) -> PackedEnv:
+    """The base, packed and tried, or found; ``elsewhere`` are files that travel in the code layer."""
     tree = collect(layout.parts, layout.relocations, layout.links)
     for name in elsewhere:
         tree.entries.pop(name, None)
@@ -124,4 +128,7 @@ def _cached(layout: Layout, elsewhere: set[str], cache: Cache, say: Callable[[st
             return found.model_copy(update={"cached": True})
         with cache.workplace(key) as work:
             packed = build_pack(Job(layout, tree, key, work), say)
+            if packed.base and packed.base.parts:  # else its Python does not run on this machine
+                say("trying it")
+                trial.try_out(packed.model_copy(update={"code": layer}), work / "trial", OF_WORKER)
             return cache.store(work, packed.model_copy(update={"notes": (*packed.notes, *notes)}))

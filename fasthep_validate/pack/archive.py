@@ -71,11 +71,13 @@ class Made(NamedTuple):
         data: compressed.
         chunk: for the index; its offset is not known yet.
         text: files in it that hold a path of this machine.
+        changed: compiled modules in it that were written anew meanwhile.
     """
 
     data: bytes
     chunk: Chunk
     text: list[str]
+    changed: list[str]
 
 
 class Head(NamedTuple):
@@ -102,6 +104,7 @@ class Writer:
         search: finds paths of this machine.
         progress: gets the bytes that have been written since it was called last, before compression.
         text: files that hold such a path, once they have been added.
+        changed: compiled modules that some Python wrote anew while they were read; nobody must extract them.
     """
 
     path: Path
@@ -109,6 +112,7 @@ class Writer:
     search: Search
     progress: Callable[[int], None] = lambda _: None
     text: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._file = self.path.open("wb")
@@ -227,7 +231,7 @@ class Writer:
 
     def _make(self, pieces: list[Piece], directories: list[str], codec: Codec) -> Made:
         raw = bytearray()
-        rows, text = [], []
+        rows, text, changed = [], [], []
         for piece in pieces:
             entry = piece.entry
             if not piece.start:
@@ -239,16 +243,16 @@ class Writer:
             at = len(raw)
             raw += bytes(piece.size)
             with memoryview(raw) as view:
-                _read(piece, view[at:])
+                if not _read(piece, view[at:]):
+                    changed.append(entry.name)
             rows.append(piece.row(at))
             if self._holds_path(piece, raw, at):
                 text.append(entry.name)
             if piece.start + piece.size == entry.size:
                 raw += bytes(-entry.size % tarfile.BLOCKSIZE)
         data = codec.compress(raw)
-        return Made(
-            data, Chunk(codec.name, 0, len(data), len(raw), hashlib.sha256(data).hexdigest(), rows), text
-        )
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Made(data, Chunk(codec.name, 0, len(data), len(raw), sha256, rows), text, changed)
 
     def _holds_path(self, piece: Piece, raw: bytearray, at: int) -> bool:
         entry = piece.entry
@@ -263,6 +267,7 @@ class Writer:
         self._chunks.append(made.chunk._replace(offset=self._size))
         self._append(made.data)
         self.text += made.text
+        self.changed += made.changed
         self.progress(made.chunk.raw)
 
     def _append(self, data: bytes) -> None:
@@ -271,16 +276,26 @@ class Writer:
         self._size += len(data)
 
 
-def _read(piece: Piece, target: memoryview) -> None:
-    source = piece.entry.source
+def _read(piece: Piece, target: memoryview) -> bool:
+    """Read a piece; whether the file is still what was listed.
+
+    Raises:
+        PackError: it cannot be read, or has changed. Any Python may write a compiled module at any time: no error.
+    """
+    entry = piece.entry
     try:
-        with open(source, "rb", buffering=0) as stream:  # noqa: PTH123 - faster, for thousands of files
+        with open(entry.source, "rb", buffering=0) as stream:  # noqa: PTH123 - faster, for thousands of files
             if piece.start:
                 stream.seek(piece.start)
             done = 0
             while done < piece.size and (count := stream.readinto(target[done:])):
                 done += count
+            size = os.fstat(stream.fileno()).st_size
     except OSError as error:
-        raise PackError(f"{source}: {error.strerror}. Make it readable, or remove it.") from error
-    if done < piece.size:
-        raise PackError(f"{source}: became shorter while it was packed. Run again when nobody writes there.")
+        raise PackError(f"{entry.source}: {error.strerror}. Make it readable, or remove it.") from error
+    if done == piece.size and size == entry.size:
+        return True
+    if entry.name.endswith(".pyc"):
+        return False
+    how = "shorter" if size < entry.size else "longer"
+    raise PackError(f"{entry.source}: became {how} while it was packed. Run again when nobody writes there.")

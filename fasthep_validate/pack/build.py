@@ -186,7 +186,7 @@ def _write(job: Job, entries: dict[str, Entry], plan: Plan) -> tuple[Archive, Pa
         archive.add(entry for entry in ordered if entry.name not in names)
         # Compiled forms of modules that will change: they would not be used, and hold the old path.
         tag = job.layout.interpreter.cache_tag
-        stale = {bytecode.cached_name(name, tag) for name in archive.text}
+        stale = {*archive.changed, *(bytecode.cached_name(name, tag) for name in archive.text)}
         shipped = [entry for entry in ordered if entry.name not in stale]
         manifest = _manifest(job, shipped, plan, archive.text)
         file = job.work / "manifest.json"

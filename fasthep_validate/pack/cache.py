@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.models.packed import Archive
 
-ARCHIVE, RECORD = "env.tar.gz", "pack.json"
+ARCHIVE, RECORD, STAMP = "env.tar.gz", "pack.json", "stamp"
 KEPT = 5
 
 
@@ -71,11 +71,7 @@ class Cache:
             return None
         try:
             packed = PackedEnv.model_validate_json((place / RECORD).read_bytes())
-            whole = (
-                packed.base is not None
-                and _is_whole(place / ARCHIVE, packed.base)
-                and packed.manifest.key == key
-            )
+            whole = packed.base is not None and _is_whole(place, packed.base) and packed.manifest.key == key
         except (OSError, ValidationError):
             whole = False
         if not whole:
@@ -104,6 +100,7 @@ class Cache:
         ready.mkdir()
         (work / ARCHIVE).rename(ready / ARCHIVE)
         (ready / RECORD).write_text(final.to_json(), encoding="utf-8")
+        (ready / STAMP).write_text(_stamp(ready / ARCHIVE))
         ready.rename(place)
         hold(place / RECORD)
         self._prune(place)
@@ -155,9 +152,23 @@ def _at(place: Path, packed: PackedEnv) -> PackedEnv:
     return packed.model_copy(update={"base": base})
 
 
-def _is_whole(path: Path, archive: Archive) -> bool:
+def _is_whole(place: Path, archive: Archive) -> bool:
+    """Whether an archive is what was stored: it is read only when something has touched it since it was found whole."""
+    path, seen = place / ARCHIVE, place / STAMP
+    stamp = _stamp(path)
+    if seen.is_file() and seen.read_text() == stamp:
+        return True
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == archive.sha256
+        whole = hashlib.file_digest(stream, "sha256").hexdigest() == archive.sha256
+    if whole:
+        seen.write_text(stamp)
+    return whole
+
+
+def _stamp(path: Path) -> str:
+    """What changes with the contents of a file; the time of the last change (ctime) cannot be set by anybody."""
+    status = path.stat()
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
 
 
 def hold(file: Path) -> None:

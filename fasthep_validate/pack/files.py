@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
-from fasthep_validate import process
-from fasthep_validate.bundled import worker_file
 from fasthep_validate.errors import PackError
 from fasthep_validate.models.packed import PackedEnv
+from fasthep_validate.pack import trial
 from fasthep_validate.pack.cache import unwritable
-from fasthep_validate.pack.code import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 RECORD = "pack.json"
 SUFFIX = ".json"  # of the description beside an archive
 CODE = ".code.tar.gz"
-TIME = 900.0  # seconds
-START_TIME = 120.0  # seconds
 
 
 class Difference(NamedTuple):
@@ -149,41 +145,8 @@ def verify(packed: PackedEnv, modules: tuple[str, ...], say: Callable[[str], Non
         say(f"digest of {archive.path}")
         _require_whole(archive)
     with tempfile.TemporaryDirectory(prefix="fasthep-validate-") as folder:
-        root, code = Path(folder, "env"), Path(folder, "code")
-        say(f"extracting to {folder}")
-        extract(packed, root)
-        if packed.code:
-            code.mkdir()
-            _run(["tar", "-xzf", packed.code.archive.path, "-C", str(code)], packed.code.archive.path)
-        python = str(root / packed.manifest.python)
-        say(f"importing {', '.join(modules)}")
-        words = [python, "-I", "-c", "import sys\nfor name in sys.argv[1:]: __import__(name)", *modules]
-        done = process.run(words, timeout=START_TIME, env={VARIABLE: str(code), "PATH": "/usr/bin:/bin"})
-        if not done.ok:
-            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise PackError(
-                f"{packed.base.path}: does not run here: {last}. See what the manifest says it needs."
-            )
-
-
-def extract(packed: PackedEnv, root: Path) -> None:
-    """Extract a base as the job script does, with its own Python, and relocate it.
-
-    Raises:
-        PackError: it cannot be extracted here.
-    """
-    assert packed.base
-    root.mkdir(parents=True)
-    _run(["tar", "-xzf", packed.base.path, "-C", str(root)], packed.base.path)
-    python = str(root / packed.manifest.base_python)
-    _run([python, "-I", "-S", str(worker_file("relocate.py")), str(root)], packed.base.path)
-
-
-def _run(words: list[str], archive: str) -> None:
-    done = process.run(words, timeout=TIME, env={"PATH": "/usr/bin:/bin"})
-    if not done.ok:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise PackError(f"{archive}: cannot be extracted here: {last}. Pack again.")
+        say(f"extracting to {folder}, importing {', '.join(modules)}")
+        trial.try_out(packed, Path(folder), modules)
 
 
 def _require_whole(archive: Archive) -> None:

@@ -51,7 +51,7 @@ def choose(layout: Layout, entries: Mapping[str, Entry], carried: Mapping[str, s
 
 def _loaded(python: str) -> list[str]:
     files = [bundled.worker_file(name) for name in RUN_THERE]
-    done = process.run([python, "-I", "-S", LIST, *files], timeout=TIME)
+    done = process.run([python, "-I", "-S", "-B", LIST, *files], timeout=TIME)
     paths: list[str] = json.loads(done.stdout) if done.ok else []
     return paths
 

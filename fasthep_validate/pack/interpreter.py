@@ -94,7 +94,7 @@ def examine(prefix: Path, modules: tuple[str, ...]) -> Interpreter:
         PackError: there is no interpreter, it does not start, or it cannot serve a Dask worker.
     """
     python = _executable(prefix)
-    done = process.run([python, "-I", DESCRIBE, *modules], timeout=STARTING_TIME)
+    done = process.run([python, "-I", "-B", DESCRIBE, *modules], timeout=STARTING_TIME)
     try:
         found = Interpreter.model_validate_json(done.stdout.rpartition("\n")[2])
     except ValidationError:

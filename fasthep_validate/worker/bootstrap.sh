@@ -220,7 +220,7 @@ limited() { # SECONDS COMMAND...: its exit code, 124 when it took longer; what i
             child=''
             return 124
         fi
-        nap
+        sleep 0.02 2>/dev/null || sleep 1
     done
     wait "$child"
     code=$?

@@ -204,6 +204,19 @@ def test_a_file_that_became_shorter_is_named(tmp_path: Path, entries: list[Entry
         write(tmp_path / "env.tgz", [*entries, short])
 
 
+def test_a_file_that_grew_is_named_and_a_compiled_module_is_left_out(
+    tmp_path: Path, entries: list[Entry]
+) -> None:
+    grown = Entry("grown", str(tmp_path / "text"), 19, 0)
+    with pytest.raises(PackError, match="text: became longer while it was packed"):
+        write(tmp_path / "env.tgz", [*entries, grown])
+    with Writer(tmp_path / "env", "tar.gz", SEARCH) as writer:
+        writer.add_head([*entries, Entry("x.pyc", str(tmp_path / "text"), 19, 0)])
+        assert writer.changed == ["x.pyc"]
+        assert unpack(writer.finish(stale=writer.changed), tmp_path / "out") == 0
+    assert not (tmp_path / "out/x.pyc").exists()
+
+
 def test_a_full_disk_stops_the_extractor_with_the_name_of_the_file(
     tmp_path: Path, entries: list[Entry], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from fasthep_validate.progress import Progress
 
 MARKS: dict[EventState, str] = {"start": "...", "end": "ok", "fail": "FAILED", "skip": "skipped"}
+ROWS = 24  # workers with a row each; of more the table tells how many are in which phase
+
+
+def stage(event: Event) -> str:
+    """Where a worker is, such as ``extracted ...`` or ``idle: no slot fits``."""
+    if event.phase == "matched" and event.state == "start":
+        return f"idle: {event.detail}"
+    return f"{event.phase} {MARKS[event.state]}"
 
 
 class PlainLines:
@@ -32,10 +41,12 @@ class PlainLines:
         print(f"{time.monotonic() - self._started:6.1f} s  {text}", file=sys.stderr, flush=True)  # noqa: T201
 
     def event(self, event: Event) -> None:
-        """Write a line for a phase that ended."""
+        """Write a line for a phase that ended, and for a job of which is known why it waits."""
         if event.state != "start":
-            words = f"{event.worker}  {event.phase} {MARKS[event.state]} {event.code} {event.detail}"
+            words = f"{event.worker}  {stage(event)} {event.code} {event.detail}"
             self.step(" ".join(words.split()))
+        elif event.phase == "matched":
+            self.step(f"{event.worker} {stage(event)}")
 
 
 class LiveTable:
@@ -64,14 +75,22 @@ class LiveTable:
     def table(self) -> Table:
         """The rows as they are now; asked for several times a second, so that the seconds run."""
         from rich.table import Table
+        from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
-        for worker, event in list(self._rows.items()):
-            style = {"fail": "red", "end": "green"}.get(event.state, "yellow")
-            table.add_row(
-                worker, f"[{style}]{event.phase} {MARKS[event.state]}[/]", self._seconds(self._since[worker])
-            )
+        rows = list(self._rows.items())
+        if len(rows) > ROWS:
+            stages = Counter((stage(event), self._style(event)) for _, event in rows)
+            for (words, style), number in stages.most_common():
+                table.add_row(f"{number} workers", Text(words, style))
+            return table
+        for worker, event in rows:
+            table.add_row(worker, Text(stage(event), self._style(event)), self._seconds(self._since[worker]))
         return table
+
+    @staticmethod
+    def _style(event: Event) -> str:
+        return {"fail": "red", "end": "green"}.get(event.state, "yellow")
 
     @staticmethod
     def _seconds(since: float) -> str:

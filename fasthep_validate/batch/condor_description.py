@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # none starts a second time.
 FIXED = {
     "universe": "vanilla",
+    # A node that is lost is given up after five minutes, and not after forty: the run is over by then.
+    "job_lease_duration": "300",
     "should_transfer_files": "YES",
     "when_to_transfer_output": "ON_EXIT",
     "transfer_output_files": '""',

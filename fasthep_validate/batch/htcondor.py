@@ -158,6 +158,8 @@ class HTCondorBatch:
         for path, option in ((job.err, "-stderr"), (job.out, "-stdout")):
             words = ["condor_tail", *job.address, "-maxbytes", str(TAIL), option, job_id]
             done = process.run(words, timeout=TAIL_TIMEOUT)
+            if done.returncode == process.TIMED_OUT:
+                return  # its node is lost
             target = Path(path)
             if done.ok and done.stdout and not (target.exists() and target.stat().st_size):
                 write_text(target, done.stdout)

@@ -55,6 +55,28 @@ def test_table_has_the_last_phase_of_every_worker() -> None:
     assert "extracted ..." in second
 
 
+def waits(worker: str, why: str) -> Event:
+    return Event(worker=worker, phase="matched", state="start", time=0, detail=why, source="submit")
+
+
+def test_why_a_job_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, table = PlainLines(), LiveTable(Console(file=io.StringIO()))
+    for listener in (lines, table):
+        listener.event(waits("default-0", "no slot fits: none has [GPUs] >= 3"))
+    assert "default-0 idle: no slot fits: none has [GPUs] >= 3" in capsys.readouterr().err
+    assert "idle: no slot fits: none has [GPUs] >= 3" in shown(table)
+
+
+def test_many_workers_are_counted() -> None:
+    table = LiveTable(Console(file=io.StringIO()))
+    for index in range(100):
+        table.event(event("end", f"default-{index}") if index % 4 else waits(f"default-{index}", "Priority"))
+    assert [line.split() for line in shown(table).splitlines()] == [
+        ["75", "workers", "extracted", "ok"],
+        ["25", "workers", "idle:", "Priority"],
+    ]
+
+
 @pytest.mark.parametrize("words", ["[Errno 28] full", "[/] [red] [", "extra [gpu]"])
 def test_words_of_others_are_no_markup(words: str) -> None:
     out = io.StringIO()

@@ -26,8 +26,11 @@ DEFAULT = "default"
 class NodeList(Protocol):
     """What a batch system knows of its nodes."""
 
-    def nodes(self) -> tuple[BatchNode, ...]:
+    def nodes(self, address: Sequence[str] = ()) -> tuple[BatchNode, ...]:
         """All nodes, in one query.
+
+        Args:
+            address: arguments that tell the batch system's commands where a pool's jobs are.
 
         Raises:
             SubmitError: it could not be asked.
@@ -36,7 +39,7 @@ class NodeList(Protocol):
     def pinned(self, directives: Mapping[str, str], node: str) -> dict[str, str]:
         """Directives of a job that runs on this node and nowhere else."""
 
-    def silent(self, names: Sequence[str]) -> Mapping[str, str]:
+    def silent(self, names: Sequence[str], address: Sequence[str] = ()) -> Mapping[str, str]:
         """Of these nodes, on which nothing starts, those that do not answer: name -> why."""
 
 
@@ -84,7 +87,7 @@ def pin(execution: ExecutionConfig, text: str, nodes: NodeList | None) -> Execut
         what = f"strategy {execution.strategy!r} has no nodes to choose from"
         raise ConfigError(Problem(OPTION, what, "Name a site with a batch system, or leave the option out."))
     pool = _pool(execution, wanted.pool)
-    chosen = choose(nodes.nodes(), wanted.which)
+    chosen = choose(nodes.nodes(pool.address), wanted.which)
     pinned = pool.model_copy(update={"nodes": chosen, "workers": len(chosen)})
     return execution.model_copy(update={"pools": (pinned,)})
 

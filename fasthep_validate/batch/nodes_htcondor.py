@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fasthep_validate import process
@@ -25,9 +26,11 @@ ATTRIBUTES = "Machine,Name,State,Offline,Draining,DrainReason"
 class HTCondorNodes:
     """The machines of the pool that this submit host belongs to."""
 
-    def nodes(self) -> tuple[BatchNode, ...]:
+    def nodes(self, address: Sequence[str] = ()) -> tuple[BatchNode, ...]:
         """One node for each machine, whatever its slots."""
-        done = process.run(["condor_status", "-json", "-attributes", ATTRIBUTES], timeout=PATIENCE)
+        done = process.run(
+            ["condor_status", *_pool(address), "-json", "-attributes", ATTRIBUTES], timeout=PATIENCE
+        )
         if not done.ok:
             words = " ".join((done.stderr or done.stdout).split())
             raise SubmitError(f"condor_status: the nodes could not be asked for: {words}.")
@@ -43,14 +46,21 @@ class HTCondorNodes:
         others = directives.get(name, "")
         return {**directives, name: f"({others}) && {here}" if others.strip() else here}
 
-    def silent(self, names: Sequence[str]) -> Mapping[str, str]:
+    def silent(self, names: Sequence[str], address: Sequence[str] = ()) -> Mapping[str, str]:
         """Machines whose startd does not answer; the collector lists them for 15 minutes more."""
         with ThreadPoolExecutor(AT_ONCE, "condor_status") as pool:
-            return {name: why for name, why in zip(names, pool.map(_silence, names), strict=True) if why}
+            found = pool.map(partial(_silence, where=_pool(address)), names)
+            return {name: why for name, why in zip(names, found, strict=True) if why}
 
 
-def _silence(machine: str) -> str:
-    done = process.run(["condor_status", "-direct", machine, "-af", "Machine"], timeout=ANSWER)
+def _pool(address: Sequence[str]) -> list[str]:
+    """The collector out of the arguments that name a schedd and its collector."""
+    words = list(address)
+    return words[words.index("-pool") :][:2] if "-pool" in words else []
+
+
+def _silence(machine: str, *, where: Sequence[str]) -> str:
+    done = process.run(["condor_status", *where, "-direct", machine, "-af", "Machine"], timeout=ANSWER)
     return "" if done.ok and done.stdout.strip() else "its startd does not answer"
 
 

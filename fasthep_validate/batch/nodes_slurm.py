@@ -39,14 +39,16 @@ NO_REASON = {"none", "(null)", ""}
 class SlurmNodes:
     """The nodes of the cluster that the command line tools of this submit host talk to."""
 
-    def nodes(self) -> tuple[BatchNode, ...]:
+    def nodes(self, address: Sequence[str] = ()) -> tuple[BatchNode, ...]:
         """Every node once, with all its partitions."""
-        argv = ["sinfo", "--Node", "--all", "--noheader", "--format=%N|%T|%R|%E"]
+        argv = ["sinfo", *address, "--Node", "--all", "--noheader", "--format=%N|%T|%R|%E"]
         done = process.run(argv, timeout=PATIENCE, env={**os.environ, "LC_ALL": "C"})
         if not done.ok:
             raise SubmitError(f"sinfo: the nodes could not be asked for: {' '.join(done.stderr.split())}.")
         found: dict[str, BatchNode] = {}
         for line in done.stdout.splitlines():
+            if "|" not in line:  # the name of the cluster, where one was given
+                continue
             name, state, partition, reason = line.split("|", 3)
             before = found[name].partitions if name in found else ()
             found[name] = _node(name, state, reason, (*before, partition))
@@ -57,7 +59,11 @@ class SlurmNodes:
         short = {"-w", "--nodelist"}
         return {**{key: value for key, value in directives.items() if key not in short}, "--nodelist": node}
 
-    def silent(self, names: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002 - of a Protocol
+    def silent(  # of a Protocol
+        self,
+        names: Sequence[str],  # noqa: ARG002
+        address: Sequence[str] = (),  # noqa: ARG002
+    ) -> Mapping[str, str]:
         """None: slurmctld asks its nodes itself, and :meth:`nodes` tells what it knows."""
         return {}
 

@@ -24,7 +24,11 @@ class NodeWatch:
     def __init__(self, nodes: NodeList | None, jobs: Iterable[JobSpec]) -> None:
         """``nodes`` is the batch system's list; without pinned jobs nobody is asked."""
         self._nodes = nodes
-        self._pinned = {job.worker: job.node.name for job in jobs if job.node}
+        pinned = [job for job in jobs if job.node]
+        self._pinned = {job.worker: job.node.name for job in pinned if job.node}
+        self._address = (
+            pinned[0].address if pinned else ()
+        )  # one pool is pinned, so they are all in one place
         self._begun = self._asked = time.monotonic()
         self._heard: set[str] = set()
 
@@ -41,13 +45,13 @@ class NodeWatch:
             return {}
         self._asked = now
         with suppress(SubmitError):  # asked again next time
-            known = {node.name: node for node in self._nodes.nodes()}
+            known = {node.name: node for node in self._nodes.nodes(self._address)}
             why = {name: "the batch system lists it no more" for name in pinned.values() if name not in known}
             why |= {name: node.words for name, node in known.items() if not node.in_service}
             if now - self._begun > PATIENCE:
                 idle = {name for name in pinned.values() if name not in why and known[name].state == "idle"}
                 asked = sorted(idle - self._heard)
-                why |= self._nodes.silent(asked)
+                why |= self._nodes.silent(asked, self._address)
                 self._heard |= set(asked) - set(why)
             return {worker: why[name] for worker, name in pinned.items() if name in why}
         return {}

@@ -80,24 +80,15 @@ def test_broken_node_is_singled_out(testbed: Site, system: System) -> None:
     assert "out of service" in done.stdout
 
 
-def test_every_node_passes(testbed: Site, system: System) -> None:
-    done, seen = system.validate(testbed, "good", "--nodes", "up")
-    assert done.ok, done.stdout + done.stderr
-    assert [(node.node.partition(".")[0], node.verdict) for node in seen.nodes] == [
-        ("wn1", "pass"),
-        ("wn2", "pass"),
-    ]
-    ran = {worker.worker.rpartition("-")[2]: worker.node for worker in seen.workers}
-    assert all(node.partition(".")[0] == pinned.partition(".")[0] for pinned, node in ran.items()), ran
-
-
-def test_node_of_a_list_that_is_not_there(testbed: Site, system: System) -> None:
-    done, seen = system.validate(testbed, "list", "--nodes", "wn2,wn7")
+def test_nodes_of_a_list_and_one_that_is_not_there(testbed: Site, system: System) -> None:
+    """The others pass, each on the node that it was pinned to."""
+    done, seen = system.validate(testbed, "list", "--nodes", "wn1,wn2,wn7")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert {node.node.partition(".")[0]: node.verdict for node in seen.nodes} == {
-        "wn7": "out of service",
-        "wn2": "pass",
-    }
+    verdicts = {node.node.partition(".")[0]: node.verdict for node in seen.nodes}
+    assert verdicts == {"wn7": "out of service", "wn1": "pass", "wn2": "pass"}
+    ran = {worker.worker: worker.node.partition(".")[0] for worker in seen.workers if worker.registered}
+    pinned = {node.worker: node.node.partition(".")[0] for node in seen.nodes if node.verdict == "pass"}
+    assert ran == pinned
 
 
 def start(testbed: Site, system: System, name: str, *, user: str = "alice") -> subprocess.Popen[bytes]:
@@ -174,11 +165,10 @@ def test_detached_run(testbed: Site, system: System) -> None:
     assert "report.json" in testbed.output("submit", "tar", "tzf", archive)
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_plugin_on_the_submit_node(testbed: Site, system: System, workers: str) -> None:
+def test_plugin_on_the_submit_node(testbed: Site, system: System) -> None:
     words = ["env", "HOME=/home/alice", "sh", "-c"]
     pytest_of = "$(dirname $(readlink -f /usr/local/bin/fasthep-validate))/pytest"
-    line = f"cd && {pytest_of} -p no:cacheprovider -n {workers} --fasthep-site {system.site} --pyargs fasthep_validate.checks"
+    line = f"cd && {pytest_of} -p no:cacheprovider -n 2 --fasthep-site {system.site} --pyargs fasthep_validate.checks"
     done = testbed.run("submit", *words, line, timeout=200)
     assert done.ok, done.stdout[-3000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

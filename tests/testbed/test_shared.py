@@ -15,23 +15,20 @@ from tests.testbed.__main__ import default_prefix
 from tests.testbed.fixtures import Site, require_enabled
 from tests.testbed.places import Places
 from tests.testbed.plan import Plan
-from tests.testbed.sites import System, system
+from tests.testbed.sites import SYSTEMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["system"]
-
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 
 PREFIX = "/home/alice/prefix"
-MODES = {
-    "pack": ["staging.mode=shared"],
-    "prefix": ["staging.mode=shared", f"environment={{type: shared-prefix, prefix: {PREFIX}/venv}}"],
-    "prefix, no files": [
-        "staging={mode: shared, jobs: transfer}",
-        f"environment={{type: shared-prefix, prefix: {PREFIX}/venv}}",
-    ],
+IN_PLACE = f"environment={{type: shared-prefix, prefix: {PREFIX}/venv}}"
+CASES = {
+    "htcondor pack": ["staging.mode=shared"],
+    "htcondor prefix": ["staging.mode=shared", IN_PLACE],
+    "slurm pack": ["staging.mode=shared"],
+    "slurm prefix": ["staging={mode: shared, jobs: transfer}", IN_PLACE],
 }
 
 
@@ -57,23 +54,22 @@ def prefix(shared: Site) -> str:
     return PREFIX
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_shared(shared: Site, prefix: str, system: System, mode: str) -> None:
-    if mode == "prefix, no files" and system.name == "htcondor":
-        pytest.skip("HTCondor always transfers the files of jobs: 'prefix' tests it")
-    options = [word for setting in MODES[mode] for word in ("--set", setting)]
-    name = mode.replace(", ", "-").replace(" ", "-")
-    done, seen = system.validate(shared, name, *options)
+@pytest.mark.parametrize("case", CASES)
+def test_shared(shared: Site, prefix: str, case: str) -> None:
+    batch, _, what = case.partition(" ")
+    system = next(system for system in SYSTEMS if system.name == batch)
+    options = [word for setting in CASES[case] for word in ("--set", setting)]
+    done, seen = system.validate(shared, what, *options)
     assert done.ok, done.stdout + done.stderr
     assert seen.verdict == "pass"
-    folder = f"/home/alice/{name}-{system.name}/{system.site}/latest"
+    folder = f"/home/alice/{what}-{system.name}/{system.site}/latest"
     text = shared.output("submit", "cat", f"{folder}/evidence/default-0.json")
     worker = WorkerEvidence.model_validate_json(text)
     assert worker.dask
     assert worker.dask.hostname.startswith("wn")
     assert {log.kind: bool(log.size) for log in worker.logs} == {"out": True, "err": True, "log": True}
     root = worker.dask.provenance.root if worker.dask.provenance else ""
-    assert root.startswith(system.scratch if mode == "pack" else prefix), root
+    assert root.startswith(system.scratch if what == "pack" else prefix), root
     job = shared.output("submit", "cat", f"{folder}/jobs/default-0/job.json")
     assert "env.tar.gz" not in job, "the archive does not travel"
     assert shared.output("submit", "sh", "-c", f"ls -d {folder}/fasthep-validate-* 2>/dev/null || true") == ""

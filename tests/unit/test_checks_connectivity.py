@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fasthep_validate.models.evidence import WorkerEvidence
     from fasthep_validate.models.profile import SiteProfile
     from fasthep_validate.view import Run, Worker
 
@@ -244,3 +245,21 @@ def test_nanny_has_a_range_of_its_own(tmp_path: Path) -> None:
     run = good_run(tmp_path, site=without_ports(worker_ports=(40000, 40000), nanny_ports=(40002, 40100)))
     found = compute(checks.test_worker_ports, run.workers["default-0"])
     assert (found.outcome, found.message) == ("fail", "nanny at 40001 is outside 40002-40100")
+
+
+def test_worker_that_reaches_nobody_does_not_fail_the_others(tmp_path: Path) -> None:
+    names = tuple(f"default-{number}" for number in range(3))
+
+    def worker(name: str) -> WorkerEvidence:
+        good = good_worker(name, among=names)
+        assert good.dask
+        assert good.dask.peers
+        seen = [
+            move.model_copy(update={"ok": "default-2" not in {move.source, move.target}})
+            for move in good.dask.peers
+        ]
+        return changed(good, "dask.peers", tuple(seen))
+
+    run = good_run(tmp_path, site=with_pool("workers", 3), workers=map(worker, names))
+    found = {name: compute(checks.test_worker_to_worker, run.workers[name]).outcome for name in names}
+    assert found == {"default-0": "fail", "default-1": "fail", "default-2": "fail"}

@@ -60,13 +60,13 @@ class Listed:
     dead: Mapping[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def nodes(self) -> tuple[BatchNode, ...]:
+    def nodes(self, address: Sequence[str] = ()) -> tuple[BatchNode, ...]:
         return tuple(self.known)
 
     def pinned(self, directives: Mapping[str, str], node: str) -> dict[str, str]:
         return {**directives, "on": node}
 
-    def silent(self, names: Sequence[str]) -> Mapping[str, str]:
+    def silent(self, names: Sequence[str], address: Sequence[str] = ()) -> Mapping[str, str]:
         self.asked += names
         return {name: self.dead[name] for name in names if name in self.dead}
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from tests.servers.site import Site
 
 pytestmark = pytest.mark.servers
+BASE: str = getattr(sys, "_base_executable", sys.executable)
+VENV = sys.executable
 FOLDERS = {"x509": "gsi", "kerberos": "krb5", "token": "token"}
 
 
@@ -72,6 +76,8 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> Non
         monkeypatch.delenv(name, raising=False)
     for name, value in {"PATH": SYSTEM_PATH, **env}.items():
         monkeypatch.setenv(name, value)
+    # The interpreter below the virtualenv: it has no bindings of XRootD, so that its commands are used.
+    monkeypatch.setattr(sys, "executable", BASE)
 
 
 @pytest.fixture
@@ -101,6 +107,20 @@ def test_every_credential_reads_and_writes(place: Place, credential: str, https:
     assert names == ["resolve", "connect", "read", "write", "check", "rename", "remove"]
     folder = place.site.storage.data / "store" / FOLDERS[credential]
     assert [path.name for path in folder.iterdir()] == ["hello.txt"], "nothing is left"
+
+
+@pytest.mark.skipif(find_spec("XRootD") is None, reason="needs XRootD's Python bindings: pip install xrootd")
+@pytest.mark.parametrize("credential", FOLDERS)
+def test_bindings_of_the_environment(place: Place, credential: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", VENV)
+    seen = place.access(place.endpoint(credential))
+    assert seen.failure is None, f"{seen}\n{place.site.storage.last_words()}"
+    assert seen.client.startswith("XRootD's Python bindings")
+    assert len(seen.actions) == 7
+    _file(
+        place, {"x509": "X509_USER_PROXY", "kerberos": "KRB5CCNAME", "token": "BEARER_TOKEN_FILE"}[credential]
+    ).unlink()
+    assert place.cause(place.endpoint(credential)) == ("read", "FHV-credential-011")
 
 
 def test_what_is_not_to_be_removed_stays(place: Place) -> None:

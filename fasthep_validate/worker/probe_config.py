@@ -62,5 +62,5 @@ def read_config(path: str) -> Config:
     """
     given = json.loads(Path(path).read_text(encoding="utf-8"))
     root = os.environ.get("FASTHEP_VALIDATE_ROOT")
-    given.update({"root": root} if root else {})
+    given = {**dict(given), **({"root": root} if root else {})}
     return Config(**{item.name: given[item.name] for item in fields(Config) if item.name in given})

@@ -276,3 +276,13 @@ def test_verdict_of_each_node() -> None:
     assert "nodes: 1 of 3 passed" in text
     assert "blocked" not in text.partition("nodes:")[0]
     assert by_node(site.execution, stored, results) == ()
+
+
+def test_nodes_of_another_cluster_or_pool(bin_folder: Path) -> None:
+    for name in ("sinfo", "condor_status"):
+        (bin_folder / name).write_text(f'#!/bin/sh\necho "$*" >{bin_folder}/{name}.told\n')
+        (bin_folder / name).chmod(0o755)
+    SlurmNodes().nodes(("--clusters=b",))
+    HTCondorNodes().nodes(("-name", "schedd", "-pool", "collector"))
+    assert (bin_folder / "sinfo.told").read_text().startswith("--clusters=b --Node")
+    assert (bin_folder / "condor_status.told").read_text().startswith("-pool collector -json")

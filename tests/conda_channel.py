@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import io
 import json
+import re
 import shutil
 import sys
 import tarfile
 import venv
 import zipfile
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,8 +151,45 @@ def add_python(channel: Channel, work: Path) -> Made:
     return made
 
 
-def lock_6(channel: Channel, *, pypi: Sequence[Mapping[str, str]] = (), platform: str = "linux-64") -> str:
-    """``pixi.lock``, version 6, of all packages of a channel; ``pypi`` are their entries."""
+def add_installed(channel: Channel, *names: str) -> Made:
+    """A conda package of distributions of the running Python, with all that they require."""
+    files: dict[str, bytes | Path] = {}
+    todo, seen = list(names), set()
+    while todo:
+        name = re.split(r"[^A-Za-z0-9_.-]", todo.pop())[0]
+        if name.lower() in seen:
+            continue
+        seen.add(name.lower())
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # only needed elsewhere
+            continue
+        todo += [word for word in found.requires or () if "extra ==" not in word]
+        paths = (path for path in found.files or () if ".." not in path.parts and path.suffix != ".pyc")
+        files |= {f"{SITE}/{path}": Path(str(path.locate())) for path in paths}
+    return channel.add("stack", files)
+
+
+def add_foreign(channel: Channel, made: Made, machine: int) -> Made:
+    """A package again for ``linux-aarch64``: its ELF files say that they are for that machine."""
+    files: dict[str, bytes | Path] = {}
+    links = {}
+    with tarfile.open(made.path) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.isfile() else None
+            if member.issym():
+                links[member.name] = member.linkname
+            elif stream and not member.name.startswith("info/"):
+                data = bytearray(stream.read())
+                if data[:4] == b"\x7fELF":
+                    data[18:20] = machine.to_bytes(2, "little")  # e_machine
+                files[member.name] = bytes(data)
+    version = str(made.index["version"])
+    return channel.add(made.name, files, subdir="linux-aarch64", version=version, links=links)
+
+
+def lock_6(channel: Channel, *, pypi: Sequence[Mapping[str, str]] = ()) -> str:
+    """``pixi.lock``, version 6, of all packages of a channel; ``pypi`` are entries of linux-64."""
     conda = [
         {
             "conda": made.path.as_uri(),
@@ -166,9 +205,11 @@ def lock_6(channel: Channel, *, pypi: Sequence[Mapping[str, str]] = (), platform
         }
         for made in channel.packages
     ]
-    named = [{"conda": made.path.as_uri()} for made in channel.packages]
-    named += [{"pypi": entry["pypi"]} for entry in pypi]
-    environment = {"channels": [{"url": channel.url}], "packages": {platform: named}}
+    platforms: dict[str, list[dict[str, str]]] = {}
+    for made in channel.packages:
+        platforms.setdefault(made.subdir, []).append({"conda": made.path.as_uri()})
+    platforms["linux-64"] += [{"pypi": entry["pypi"]} for entry in pypi]
+    environment = {"channels": [{"url": channel.url}], "packages": platforms}
     environment |= {"indexes": ["https://index.example.org/simple"]} if pypi else {}
     return yaml.safe_dump(
         {"version": 6, "environments": {"default": environment}, "packages": [*conda, *map(dict, pypi)]},

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +19,18 @@ from fasthep_validate.models.execution import EnvironmentSpec, PixiPackOptions
 from fasthep_validate.pack import activation, archives, code, lock, packages, pixi_pack, sources
 from fasthep_validate.pack import pack as pack_environment
 from fasthep_validate.pack.pixi import read
-from tests.conda_channel import PLACEHOLDER, SITE, Channel, add_python, lock_6, wheel, write_lock_7
+from tests.conda_channel import (
+    PLACEHOLDER,
+    SITE,
+    Channel,
+    add_foreign,
+    add_python,
+    lock_6,
+    wheel,
+    write_lock_7,
+)
 from tests.trees import tree
 from tests.unpacking import unpack
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("rattler", reason="py-rattler is not installed (extra 'lock')")
 pytest.importorskip("installer", reason="installer is not installed (extra 'lock')")
@@ -167,6 +173,22 @@ def test_what_is_not_in_the_lock_file(project: Path, tmp_path: Path) -> None:
     tree(tmp_path, {"pixi.lock": b"version: 99\n"})
     with pytest.raises(PackError, match="is no lock file that can be read"):
         lock.read(tmp_path / "pixi.lock", "default", "linux-64")
+
+
+def test_pack_for_another_machine(channel: Channel, cache: Path, tmp_path: Path) -> None:
+    """Its files cannot be run here: they are those of this machine, and only say that they are for the other."""
+    both = Channel(channel.folder, list(channel.packages))
+    for made in channel.packages:
+        add_foreign(both, made, machine=183)  # EM_AARCH64
+    (tmp_path / "pixi.lock").write_text(lock_6(both))
+    packed = pack_environment(spec(tmp_path, platform="linux-aarch64"), cache=cache)
+    assert packed.manifest.machine == "aarch64"
+    assert set(packed.manifest.carried) == set()
+    assert starts(Path(packed.submit_prefix))
+    assert packed.submit_python.startswith(packed.submit_prefix)
+    asked = spec(tmp_path, platform="linux-aarch64", required_imports=("nosuch",))
+    with pytest.raises(PackError, match="nosuch cannot be found there"):
+        pack_environment(asked, cache=cache)
 
 
 # ---- archives of others ---------------------------------------------------------------------------

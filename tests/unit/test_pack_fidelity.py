@@ -1,0 +1,98 @@
+"""What comes out on the worker equals what went in, file by file, whatever the tree looks like."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from fasthep_validate.models.execution import EnvironmentSpec
+from fasthep_validate.pack import code, code_archive
+
+# Whatever a file may be called; hidden ones stay where they are.
+names = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=60
+).filter(lambda name: not name.startswith(".") and len(name.encode()) < 250)
+paths = st.lists(names, min_size=1, max_size=4).map("/".join)
+contents = st.binary(max_size=200) | st.integers(0, 300_000).map(bytes)
+files = st.dictionaries(paths, st.tuples(contents, st.booleans()), min_size=1, max_size=8)
+links = st.dictionaries(paths, paths, max_size=3)
+
+
+def build(folder: Path, tree: dict[str, tuple[bytes, bool]], pointing: dict[str, str]) -> None:
+    """Whatever can be made of it: a path may already be a file, a folder or a link."""
+    for name, (data, executable) in tree.items():
+        try:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+            (folder / name).chmod(0o755 if executable else 0o644)
+        except OSError:
+            continue
+    for name, target in pointing.items():
+        try:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(os.path.relpath(folder / target, (folder / name).parent))
+        except OSError:
+            continue
+
+
+def described(folder: Path) -> dict[str, tuple[str, bytes]]:
+    """Path -> mode or target, and contents; links that lead nowhere are not there."""
+    found = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            if path.exists():
+                found[name] = (f"-> {path.resolve().relative_to(folder.resolve())}", b"")
+        elif path.is_file():
+            found[name] = (oct(path.stat().st_mode & 0o111), path.read_bytes())
+    return found
+
+
+def extracted(folder: Path, work: Path) -> Path:
+    layer = code.lay_out(EnvironmentSpec(code=(str(folder),)), None, folder)
+    stored = code_archive.store(layer, work / "cache")
+    root = work / "root"
+    root.mkdir()
+    words = ["tar", "--no-same-owner", "--no-same-permissions", "-xzf", stored.archive.path, "-C", str(root)]
+    subprocess.run(words, check=True)
+    return root / "paths" / folder.name
+
+
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(files, links)
+@example({"a": (b"", True)}, {"loop": "loop", "b": "c", "c": "b"})
+@example({"x" * 60 + "/" + "y" * 60 + "/" + "ü" * 60: (b"deep", False)}, {})
+@example({"d/a": (b"1", False)}, {"folder": "d", "d/up": "d"})
+@example({"new\nline": (b"1", False), "-rf": (b"2", True), "sp ace\\t": (b"3", False)}, {})
+def test_code_layer_comes_out_as_it_went_in(
+    tree: dict[str, tuple[bytes, bool]], pointing: dict[str, str]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="fhv-") as work:
+        folder = Path(work, "code")
+        folder.mkdir()
+        build(folder, tree, pointing)
+        assert described(extracted(folder, Path(work))) == described(folder)
+
+
+def test_hard_links_and_sparse_files_come_out_as_files(tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "one").write_bytes(b"same")
+    (folder / "two").hardlink_to(folder / "one")
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(5_000_000)
+    assert described(extracted(folder, tmp_path)) == described(folder)
+
+
+def test_same_contents_give_the_same_archive(tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    build(folder, {name: (name.encode(), False) for name in ("b", "a", "c/d")}, {"e": "c"})
+    layers = [code.lay_out(EnvironmentSpec(code=(str(folder),)), None, folder) for _ in range(2)]
+    first, second = (code_archive.store(layer, tmp_path / str(n)) for n, layer in enumerate(layers))
+    assert first.archive.sha256 == second.archive.sha256

@@ -11,6 +11,7 @@ from fasthep_validate.cli.app import packs
 from fasthep_validate.cli.options import AsJson, Settings, Site
 from fasthep_validate.cli.showing import print_table
 from fasthep_validate.console import progress
+from fasthep_validate.models.packed import ArchiveFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,9 @@ def pack(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the pack there, with FILE.json to describe it.")
     ] = None,
+    format: Annotated[
+        ArchiveFormat | None, typer.Option(metavar="NAME", help="tar.zst or tar.gz; without it what is best.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Pack the worker environment of a site, or another environment.
@@ -62,7 +66,7 @@ def pack(
     named = {key: str(path.absolute()) for key, path in places.items() if path}
     named |= {key: word for key, word in {"environment": environment, "platform": platform}.items() if word}
     profile = load_profile(site, parse_overrides([], settings or []))
-    spec = _spec(profile.execution.environment, named)
+    spec = _spec(profile.execution.environment, named).model_copy(update={"archive_format": format})
     with progress(colour=True) as show:
         packed = pack_environment(spec, cache=cache_folder(), say=show.step)
         if output:

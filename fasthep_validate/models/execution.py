@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from fasthep_validate.models.base import Model
 from fasthep_validate.models.credentials import Credentials
 from fasthep_validate.models.node import BatchNode
+from fasthep_validate.models.packed import ArchiveFormat
 from fasthep_validate.models.storage import Storage
 from fasthep_validate.models.written import Duration, PositiveDuration, Size, Text, Written, mistake
 
@@ -92,6 +93,7 @@ class EnvironmentSpec(Model):
         archive: absolute path of an archive that pixi-pack or conda-pack made.
         archive_path: absolute path where pixi-pack's archive goes to; ``None`` for a place in the cache.
         pixi_pack: what pixi-pack is told.
+        archive_format: how the pack is to be written; ``None`` for what is best.
         code: absolute paths of folders and files that travel beside it.
         code_limit: bytes that the code layer may have.
         required_imports: modules that must be importable on every worker.
@@ -107,6 +109,7 @@ class EnvironmentSpec(Model):
     archive: str | None = None
     archive_path: str | None = None
     pixi_pack: PixiPackOptions = PixiPackOptions()
+    archive_format: ArchiveFormat | None = None
     code: tuple[str, ...] = ()
     code_limit: int = CODE_LIMIT
     required_imports: tuple[str, ...] = ("dask", "distributed")

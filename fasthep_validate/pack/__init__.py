@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fasthep_validate.models.execution import EnvironmentSpec
-    from fasthep_validate.models.packed import CodeLayer, PackedEnv
+    from fasthep_validate.models.packed import ArchiveFormat, CodeLayer, PackedEnv
     from fasthep_validate.pack.interpreter import Interpreter
     from fasthep_validate.pack.layout import Layout
 
@@ -75,7 +75,9 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     layer = code.lay_out(spec, layout, prefix, source.activation)
     stored = None if layer.is_empty else code_archive.store(layer, cache)
     packed = (
-        _cached(layout, layer.moved, stored, Cache(cache), say) if layout else shared.describe(prefix, python)
+        _cached(layout, layer.moved, stored, spec.archive_format, Cache(cache), say)
+        if layout
+        else shared.describe(prefix, python)
     )
     return packed.model_copy(
         update={
@@ -109,14 +111,19 @@ def _advice() -> tuple[str, ...]:
 
 
 def _cached(
-    layout: Layout, elsewhere: set[str], layer: CodeLayer | None, cache: Cache, say: Callable[[str], None]
+    layout: Layout,
+    elsewhere: set[str],
+    layer: CodeLayer | None,
+    format: ArchiveFormat | None,
+    cache: Cache,
+    say: Callable[[str], None],
 ) -> PackedEnv:
     """The base, packed and tried, or found; ``elsewhere`` are files that travel in the code layer."""
     tree = collect(layout.parts, layout.relocations, layout.links)
     for name in elsewhere:
         tree.entries.pop(name, None)
     tree.entries.update((entry.name, entry) for entry in _hook(layout.site_packages[0]))
-    key = content_key(tree, layout)
+    key = content_key(tree, layout, format)
     notes: tuple[str, ...] = ()
     with cache.lock(key, say):
         try:
@@ -127,7 +134,7 @@ def _cached(
         if found:
             return found.model_copy(update={"cached": True})
         with cache.workplace(key) as work:
-            packed = build_pack(Job(layout, tree, key, work), say)
+            packed = build_pack(Job(layout, tree, key, work, format), say)
             if packed.base and packed.base.parts:  # else its Python does not run on this machine
                 say("trying it")
                 trial.try_out(packed.model_copy(update={"code": layer}), work / "trial", OF_WORKER)

@@ -18,6 +18,7 @@ from fasthep_validate.models.packed import GlibcFloor, PackedEnv, PackManifest
 from fasthep_validate.pack import bytecode, head, inventory, libraries
 from fasthep_validate.pack.archive import Writer
 from fasthep_validate.pack.cache import ARCHIVE, require_space, unwritable
+from fasthep_validate.pack.meter import Meter
 from fasthep_validate.pack.search import Search
 from fasthep_validate.pack.tree import Entry
 
@@ -47,12 +48,14 @@ class Job:
         tree: what ships of it.
         key: of its content.
         work: empty directory for whatever is made.
+        format: how the archive is to be written; ``None`` for what is best.
     """
 
     layout: Layout
     tree: Tree
     key: str
     work: Path
+    format: ArchiveFormat | None = None
 
 
 def build_pack(job: Job, say: Callable[[str], None]) -> PackedEnv:
@@ -80,7 +83,7 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     new = bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled")
     entries.update((entry.name, entry) for entry in new)
     entries.update((entry.name, entry) for entry in _patched(plan, entries, job.work / "patched"))
-    archive, manifest = _write(job, entries, plan)
+    archive, manifest = _write(job, entries, plan, Meter("packing", size, say))
     say(f"packed {archive.size / 1e6:.0f} MB")
     return PackedEnv(
         manifest=manifest,
@@ -175,12 +178,17 @@ def _patchelf() -> str:
     return found
 
 
-def _write(job: Job, entries: dict[str, Entry], plan: Plan) -> tuple[Archive, PackManifest]:
+def _write(job: Job, entries: dict[str, Entry], plan: Plan, meter: Meter) -> tuple[Archive, PackManifest]:
     names = head.choose(job.layout, entries, plan.carried)
     zstd = posixpath.join(job.layout.libraries, libraries.EXTRACTS)
-    format: ArchiveFormat = "tar.zst" if zstd in names else "tar.gz"
+    format = job.format or ("tar.zst" if zstd in names else "tar.gz")
+    if format == "tar.zst" and zstd not in names:
+        raise PackError(
+            f"{job.layout.interpreter.prefix}: has no {libraries.EXTRACTS}, with which a worker would extract tar.zst. "
+            "Install zstd there, or ask for tar.gz."
+        )
     ordered = sorted(entries.values(), key=lambda entry: entry.name)
-    with Writer(job.work / ARCHIVE, format, Search(job.layout.relocations)) as archive:
+    with Writer(job.work / ARCHIVE, format, Search(job.layout.relocations), meter.add) as archive:
         if names:
             archive.add_head(entry for entry in ordered if entry.name in names)
         archive.add(entry for entry in ordered if entry.name not in names)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fasthep_validate.models.packed import ArchiveFormat
     from fasthep_validate.pack.layout import Layout
     from fasthep_validate.pack.tree import Entry, Tree
 
@@ -17,7 +18,7 @@ SCRIPT = 4096  # bytes; entry points are smaller
 LOADER_CACHE = Path("/etc/ld.so.cache")  # written anew whenever a library of the system changes
 
 
-def content_key(tree: Tree, layout: Layout) -> str:
+def content_key(tree: Tree, layout: Layout, format: ArchiveFormat | None = None) -> str:
     """Digest of names, sizes, times and modes of all that ships (compiled modules aside) and of the records.
 
     About 0.1 s for 20,000 files.
@@ -26,6 +27,7 @@ def content_key(tree: Tree, layout: Layout) -> str:
     for part in (
         FORMAT,
         layout.type,
+        format or "",
         layout.interpreter.model_dump_json(exclude={"absent"}),
         _system(),
         *_lines(tree),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import venv
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from fasthep_validate.errors import ConfigError, PackError
 from fasthep_validate.models.execution import EnvironmentSpec
 from fasthep_validate.models.packed import Package, PackedEnv
 from fasthep_validate.pack import files, pack
+from fasthep_validate.pack.meter import Meter
 from fasthep_validate.testing import good_pack
 from tests.trees import tree
 
@@ -51,6 +53,12 @@ def test_pack_is_written_and_read_again(env: Path, cache: Path, tmp_path: Path) 
     written = run("--prefix", env, "--output", target)
     assert written.exit_code == 0, written.output
     assert {path.name for path in target.parent.iterdir()} == {"env.pack", "env.pack.json"}
+    plain = run("--prefix", env, "--format", "tar.gz", "--json")
+    base = PackedEnv.model_validate_json(plain.stdout).base
+    assert base
+    assert base.format == "tar.gz"
+    listed = subprocess.run(["tar", "-tzf", base.path], check=True, capture_output=True, text=True).stdout
+    assert "venv/bin/python" in listed.splitlines()
     shutil.move(target.parent, tmp_path / "moved")
 
     shown = run("inspect", tmp_path / "moved/env.pack")
@@ -112,3 +120,13 @@ def test_options_that_contradict_each_other(env: Path, cache: Path) -> None:
     failed = run("--prefix", env, "--lock", "pixi.lock")
     assert isinstance(failed.exception, ConfigError)
     assert "--prefix: has no meaning for mode lock" in str(failed.exception)
+
+
+def test_progress_has_bytes_and_time() -> None:
+    now = [0.0]
+    said: list[str] = []
+    meter = Meter("packing", 10_000_000, said.append, clock=lambda: now[0])
+    for seconds in (0.5, 2.0, 2.5, 4.0):
+        now[0] = seconds
+        meter.add(2_000_000)
+    assert said == ["packing: 4 of 10 MB, about 3 s left", "packing: 8 of 10 MB, about 1 s left"]

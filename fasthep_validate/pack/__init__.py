@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -135,7 +136,7 @@ def _cached(
             return found.model_copy(update={"cached": True})
         with cache.workplace(key) as work:
             packed = build_pack(Job(layout, tree, key, work, format), say)
-            if packed.base and packed.base.parts:  # else its Python does not run on this machine
+            if packed.manifest.machine == platform.machine():  # else its Python does not run here
                 say("trying it")
                 trial.try_out(packed.model_copy(update={"code": layer}), work / "trial", OF_WORKER)
             return cache.store(work, packed.model_copy(update={"notes": (*packed.notes, *notes)}))

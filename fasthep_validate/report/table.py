@@ -107,8 +107,16 @@ def table(report: Report, *, colour: bool, width: int, verbose: bool) -> str:
         parts.append(_nodes(report.nodes, style))
     if not _told_in_sentence(report):
         parts.append("\n".join(_paragraph(f"error: {error}", style) for error in report.errors))
+    if silent := () if verbose else _not_applicable(report):
+        parts.append(_paragraph(f"Not applicable here: {', '.join(silent)} (-v says why).", style))
     parts.append(_closing(report, style))
     return "\n\n".join(parts) + "\n"
+
+
+def _not_applicable(report: Report) -> tuple[str, ...]:
+    """Families of which no check applies, such as ``gpu`` where no pool asks for one."""
+    spoken = {check.family for check in report.checks if check.outcome != "n/a"}
+    return tuple(dict.fromkeys(check.family for check in report.checks if check.family not in spoken))
 
 
 def _told_in_sentence(report: Report) -> bool:
@@ -146,7 +154,8 @@ def _groups(report: Report, style: _Style) -> Iterator[_Group]:
     loud = [result for result in report.checks if result.outcome not in _QUIET]
     if report.nodes and not style.verbose:  # a node that is out of service blocks all checks of it
         loud = [result for result in loud if result.outcome != "blocked"]
-    quiet = [result for result in report.checks if result.outcome in _QUIET]
+    silent = () if style.verbose else _not_applicable(report)
+    quiet = [check for check in report.checks if check.outcome in _QUIET and check.family not in silent]
     for results, folded in ((loud, False), (quiet, fold)):
         families = dict.fromkeys(result.family for result in sorted(results, key=_rank))
         for family in families:

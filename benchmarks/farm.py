@@ -11,6 +11,14 @@ import dask.config
 from distributed import Worker
 from distributed.security import Security
 
+# What each worker would do for itself all the time: a thread that samples its stack, a look at the machine.
+LIGHT = {
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "1h",
+    "distributed.admin.tick.interval": "10s",
+    "distributed.diagnostics.nvml": False,
+}
 AT_ONCE = 8  # workers that start at the same time
 TERMINATED = "005 ({0}.{1:0>3}.000) 2026-01-01 00:00:00 Job terminated.\n\t(1) Normal termination (return value 0)\n...\n"
 
@@ -72,5 +80,5 @@ class Farm:
 
 
 if __name__ == "__main__":
-    dask.config.set({"distributed.worker.http.routes": [], "distributed.diagnostics.nvml": False})
+    dask.config.set(LIGHT)
     asyncio.run(Farm(Path(sys.argv[1])).forever())

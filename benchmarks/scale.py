@@ -85,7 +85,7 @@ def calls(schedd: Path) -> Counter[str]:
     return Counter((schedd / "calls").read_text().split())
 
 
-def measure(workers: int, folder: Path) -> dict[str, float]:
+def measure(workers: int, folder: Path, quiet: float) -> dict[str, float]:
     """One run."""
     profile = folder / "scale.yaml"
     profile.write_text(PROFILE.format(workers=workers))
@@ -101,7 +101,7 @@ def measure(workers: int, folder: Path) -> dict[str, float]:
         found["register"] = time.monotonic() - begun
         if len(cluster.registered) != workers:
             sys.exit(f"{len(cluster.registered)} of {workers} workers registered; see {folder}/farm.log")
-        found |= _quiet(cluster, schedd)
+        found |= _quiet(cluster, schedd, quiet)
         begun = time.monotonic()
         campaign.close()
         found["close"] = time.monotonic() - begun
@@ -126,11 +126,11 @@ def _started(campaign: Campaign) -> Cluster:
     return campaign.cluster
 
 
-def _quiet(cluster: Cluster, schedd: Path) -> dict[str, float]:
+def _quiet(cluster: Cluster, schedd: Path, wanted: float) -> dict[str, float]:
     """What the open pools cost while nothing happens."""
     command, hub = psutil.Process(), psutil.Process(cluster.hub.pid)
     before, cpu, begun = calls(schedd), sum(command.cpu_times()[:4]), time.monotonic()
-    while time.monotonic() - begun < QUIET:
+    while time.monotonic() - begun < wanted:
         cluster.poll()
         time.sleep(0.1)
     seconds = time.monotonic() - begun
@@ -159,17 +159,21 @@ def main() -> None:
     """Each number in a process of its own, so that memory is that of one run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--quiet", type=float, default=QUIET, help="seconds to look at open pools")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         with tempfile.TemporaryDirectory(prefix="scale-") as folder:
-            print(json.dumps(measure(options.one, Path(folder))))
+            print(json.dumps(measure(options.one, Path(folder), options.quiet)))
         return
     runs = []
     for workers in options.workers:
         print(f"{workers} workers", file=sys.stderr)
         done = subprocess.run(
-            [sys.executable, __file__, "--one", str(workers)], stdout=subprocess.PIPE, check=True, text=True
+            [sys.executable, __file__, "--quiet", str(options.quiet), "--one", str(workers)],
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
         )
         runs.append(json.loads(done.stdout.splitlines()[-1]))
     print("Simulated: the batch system's commands, and the workers (light ones, all in one process).")

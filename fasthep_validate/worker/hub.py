@@ -9,9 +9,11 @@ command that was killed it removes the jobs from the batch system, and the priva
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -104,6 +106,7 @@ def main(path: str) -> None:
     config: Config = json.loads(Path(path).read_text(encoding="utf-8"))
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)  # the command ends us, by closing standard input
+    allow_files()
     try:
         dask.config.refresh(paths=[config["dask_yaml"]], env={})
         asyncio.run(serve(config))
@@ -112,6 +115,13 @@ def main(path: str) -> None:
         say(event="failed", error=f"{type(error).__name__}: {error}.")
     finally:
         leave(config)
+
+
+def allow_files() -> None:
+    """Allow as many open files as the system does: each worker takes two, and 1024 are a common soft limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def leave(config: Config) -> None:

@@ -45,6 +45,8 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-m
 nitpick_ignore_regex = [("py:.*", r"(?!fasthep_validate\.).*")]
 nitpick_ignore = [
     # internal
+    ("py:class", "fasthep_validate.models.execution._absolute"),
+    ("py:class", "fasthep_validate.models.written._text"),
     ("py:class", "fasthep_validate.hub.Hub"),
     ("py:class", "fasthep_validate.testing.M"),
     # told as keys of a profile

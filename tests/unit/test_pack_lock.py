@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,6 +33,9 @@ from tests.conda_channel import (
 from tests.trees import tree
 from tests.unpacking import unpack
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 pytest.importorskip("rattler", reason="py-rattler is not installed (extra 'lock')")
 pytest.importorskip("installer", reason="installer is not installed (extra 'lock')")
 
@@ -46,6 +50,14 @@ other = []
 
 def quiet(line: str) -> None:
     del line
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache_of_rattler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The packages made here have names of real ones, and must not be found by anybody else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RATTLER_CACHE_DIR", str(tmp_path_factory.mktemp("rattler")))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def build_pack(job: Job, say: Callable[[str], None]) -> PackedEnv:
 
 def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     entries = dict(job.tree.entries)
-    size = sum(entry.size for entry in entries.values())
+    size = _size(entries)
     count = f"{len(entries):,}".replace(",", " ")
     say(f"packing {size / 1e6:.0f} MB, {count} files")
     plan, notes = _link(job, entries)
@@ -79,7 +79,7 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     new = bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled")
     entries.update((entry.name, entry) for entry in new)
     entries.update((entry.name, entry) for entry in patched(plan.rpaths, entries, job.work / "patched"))
-    archive, manifest = _write(job, entries, plan, Meter("packing", size, say))
+    archive, manifest = _write(job, entries, plan, Meter("packing", _size(entries), say))
     say(f"packed {archive.size / 1e6:.0f} MB")
     return PackedEnv(
         manifest=manifest,
@@ -90,6 +90,10 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
         seconds=0.0,
         notes=tuple(notes),
     )
+
+
+def _size(entries: dict[str, Entry]) -> int:
+    return sum(entry.size for entry in entries.values())
 
 
 def _space(plan: Plan, entries: dict[str, Entry]) -> int:

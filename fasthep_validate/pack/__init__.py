@@ -142,5 +142,6 @@ def _cached(
             packed = build_pack(Job(layout, tree, key, work, format), say)
             if packed.manifest.machine == platform.machine():  # else its Python does not run here
                 say("trying it")
-                trial.try_out(packed.model_copy(update={"code": layer}), work / "trial", OF_WORKER)
+                left = trial.packages_beside(packed, tree.entries, OF_WORKER)
+                trial.try_out(packed.model_copy(update={"code": layer}), work / "trial", OF_WORKER, left)
             return cache.store(work, packed.model_copy(update={"notes": (*packed.notes, *notes)}))

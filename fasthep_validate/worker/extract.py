@@ -2,12 +2,13 @@
 
 Run on the worker once ``tar`` has extracted the head of the archive::
 
-    bin/python3.11 -I -S extract.py ARCHIVE ROOT PLACE INDEX_SIZE INDEX_SHA256 CORES
+    bin/python3.11 -I -S extract.py ARCHIVE ROOT PLACE INDEX_SIZE INDEX_SHA256 CORES [LEFT]
 
 The index is at the end of the archive; it lists chunks that are compressed by themselves, with a digest each, so that
 every process takes the next one. A chunk is written only after its digest was found right. What was extracted to
 ``ROOT`` is relocated in the same run (``relocate.py`` beside this file) for ``PLACE``, where it will be moved.
-``CORES`` are those of the job; a batch system that does not hold it to them lets it use two.
+``CORES`` are those of the job; a batch system that does not hold it to them lets it use two. ``LEFT`` is a file with
+one directory a line: what is below these is not extracted.
 Standard library only, any Python >= 3.9; Zstandard comes as a shared library in the head. Exit code 1 and one line
 that names the file if anything is wrong; 3 for a digest, 4 if it cannot be relocated.
 """
@@ -255,11 +256,13 @@ def make_links(links: dict[str, str]) -> None:
             os.symlink(target, name)
 
 
-def extract(archive: str, root: str, member_size: int, sha256: str, count: int) -> int:
+def extract(archive: str, root: str, member_size: int, sha256: str, count: int, left: str = "") -> int:
     """Extract what is behind the head of an archive with so many processes; exit code."""
     with open(archive, "rb") as stream:
         stream.seek(-member_size, os.SEEK_END)
         index = parse_index(stream.read(), sha256)
+        if left:
+            index = without(index, left)
         os.chdir(root)
         make_directories(index.directories)
         code = extract_chunks(stream.fileno(), index, count)
@@ -268,6 +271,22 @@ def extract(archive: str, root: str, member_size: int, sha256: str, count: int) 
         for name, mtime in split_files(index).items():
             os.utime(name, ns=(mtime, mtime))
     return code
+
+
+def without(index: Index, left: str) -> Index:
+    """An index without the files behind the head that are below directories that are named in a file."""
+    with open(left, encoding="utf-8", errors="surrogateescape") as lines:
+        folders = tuple(f"{name}/" for name in lines.read().splitlines())
+    chunks = (
+        chunk._replace(pieces=[piece for piece in chunk.pieces if not piece.name.startswith(folders)])
+        for chunk in index.chunks[index.head :]
+    )
+    return index._replace(
+        head=0,
+        directories=[name for name in index.directories if not f"{name}/".startswith(folders)],
+        links={name: target for name, target in index.links.items() if not name.startswith(folders)},
+        chunks=[chunk for chunk in chunks if chunk.pieces],
+    )
 
 
 def split_files(index: Index) -> dict[str, int]:
@@ -289,12 +308,15 @@ def processes(cores: int) -> int:
 
 def main(arguments: list[str]) -> int:
     """Extract and relocate; exit code of the program."""
-    if len(arguments) != 6:
-        sys.stderr.write("usage: extract.py ARCHIVE ROOT PLACE INDEX_SIZE INDEX_SHA256 CORES\n")
+    if len(arguments) not in {6, 7}:
+        sys.stderr.write("usage: extract.py ARCHIVE ROOT PLACE INDEX_SIZE INDEX_SHA256 CORES [LEFT]\n")
         return 2
     archive, root, place = map(os.path.abspath, arguments[:3])
     size, sha256, cores = int(arguments[3]), arguments[4], int(arguments[5])
-    return guarded(lambda: extract(archive, root, size, sha256, processes(cores))) or relocate(root, place)
+    left = "".join(map(os.path.abspath, arguments[6:]))
+    return guarded(lambda: extract(archive, root, size, sha256, processes(cores), left)) or relocate(
+        root, place
+    )
 
 
 if __name__ == "__main__":

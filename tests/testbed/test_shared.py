@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 
 PREFIX = "/home/alice/prefix"
+ARCHIVE = "/home/alice/pack.tar.gz"
 IN_PLACE = f"environment={{type: shared-prefix, prefix: {PREFIX}/venv}}"
 CASES = {
     "htcondor pack": ["staging.mode=shared"],
@@ -47,9 +47,10 @@ def shared() -> Iterator[Site]:
 def prefix(shared: Site) -> str:
     """An environment on the shared filesystem: a pack, unpacked there."""
     home = ("env", "HOME=/home/alice")
-    packed = json.loads(shared.output("submit", *home, "fasthep-validate", "pack", "--json", timeout=200))
+    pack = ("fasthep-validate", "pack", "--format", "tar.gz", "--output", ARCHIVE)
+    shared.output("submit", *home, *pack, timeout=200)
     relocate = bundled.worker_file("relocate.py")
-    unpack = f"mkdir {PREFIX} && tar -xzf {packed['base']['path']} -C {PREFIX} && python3 {relocate} {PREFIX}"
+    unpack = f"mkdir {PREFIX} && tar -xzf {ARCHIVE} -C {PREFIX} && python3 {relocate} {PREFIX}"
     shared.output("submit", "sh", "-c", unpack, timeout=100)
     return PREFIX
 

@@ -78,9 +78,10 @@ class Starts:
     def changed(self, worker: str, status: JobStatus) -> None:
         """Note what the batch system says of a job, if that is news."""
         log = self.logs[worker]
-        if status.state == "running" and not log.has("matched", "end"):
+        there = status.state == "running" or (status.state == "held" and status.node)
+        if there and not log.has("matched", "end"):
             log.note("matched", "end", detail=status.node)
-        elif status.state == "submitted" and status.reason:
+        if status.state == "submitted" and status.reason:
             log.note("matched", "start", detail=status.reason)
         elif status.state in ENDED:
             log.poll()

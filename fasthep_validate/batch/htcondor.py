@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FETCH = 600.0  # seconds for the files of spooled jobs
 PATIENCE = 60.0  # seconds for one command of HTCondor's; a busy schedd takes its time
-ATTRIBUTES = "ClusterId,ProcId,JobStatus,HoldReason,HoldReasonCode,HoldReasonSubCode,RemoteHost"
+ATTRIBUTES = "ClusterId,ProcId,JobStatus,HoldReason,HoldReasonCode,HoldReasonSubCode,RemoteHost,LastRemoteHost"
 # https://htcondor.readthedocs.io, job ClassAd attribute JobStatus; 6 is "transferring output", 7 "suspended".
 STATES: Mapping[int, JobState] = {
     1: "submitted",
@@ -218,10 +218,12 @@ def _queued(text: str) -> Iterable[JobStatus]:
     for ad in ads:
         spooling = ad.get("HoldReasonCode") == SPOOLING
         held = "HoldReasonCode" in ad and not spooling
+        # A job that is held has left its node; one that was held before it had any never had a host.
+        host = ad.get("RemoteHost") or (ad.get("LastRemoteHost", "") if held else "")
         hold = f"{ad['HoldReasonCode']}/{ad.get('HoldReasonSubCode', 0)}" if held else ""
         yield JobStatus(
             job_id=f"{ad['ClusterId']}.{ad['ProcId']}",
             state="submitted" if spooling else STATES[ad["JobStatus"]],
             reason=f"held {hold}: {ad.get('HoldReason', '')}" if hold else "",
-            node=ad.get("RemoteHost", "").rpartition("@")[2],
+            node=host.rpartition("@")[2],
         )

@@ -83,5 +83,8 @@ def _blocked_here(result: CheckResult, worker: str) -> bool:
 def _verdict(cause: str, evidence: WorkerEvidence) -> NodeVerdict:
     if cause == OUT_OF_SERVICE:
         return "out of service"
-    ran = any(event.source == "worker" or event.phase == "matched" for event in evidence.events)
+    ran = any(
+        event.source == "worker" or (event.phase == "matched" and event.state != "start")
+        for event in evidence.events
+    )
     return "fail" if ran or not evidence.job.job_id else "not tried"

@@ -30,7 +30,7 @@ QUEUE = [
     {"ClusterId": 7, "JobStatus": 1, "ProcId": 0},
     {"ClusterId": 4, "JobStatus": 2, "ProcId": 0, "RemoteHost": "slot1_2@wn2.testbed"},
     {"ClusterId": 6, "JobStatus": 3, "ProcId": 0, "RemoteHost": "slot1_3@wn2.testbed"},
-    {"ClusterId": 9, "HoldReason": "too long", "HoldReasonCode": 3, "HoldReasonSubCode": 42, "JobStatus": 5, "ProcId": 0},
+    {"ClusterId": 9, "HoldReason": "too long", "HoldReasonCode": 3, "HoldReasonSubCode": 42, "JobStatus": 5, "LastRemoteHost": "slot1_1@wn1.testbed", "ProcId": 0},
     {"ClusterId": 10, "HoldReason": "submitted on hold", "HoldReasonCode": 15, "JobStatus": 5, "ProcId": 0},
 ]  # fmt: skip
 
@@ -156,7 +156,7 @@ def test_path_with_a_space(job: JobSpec, tmp_path: Path) -> None:
         ("7.0", "submitted", "", ""),
         ("4.0", "running", "wn2.testbed", ""),
         ("6.0", "removed", "wn2.testbed", ""),
-        ("9.0", "held", "", "held 3/42: too long"),
+        ("9.0", "held", "wn1.testbed", "held 3/42: too long"),
         ("10.0", "held", "", "held 15/0: submitted on hold"),
     ],
 )

@@ -253,7 +253,7 @@ def test_verdict_of_each_node() -> None:
 
     stored = [
         evidence("wn1", event("default-wn1", "matched", "end")),
-        evidence("wn10", event("default-wn10", "submitted", "end")),
+        evidence("wn10", event("default-wn10", "matched", "start")),
         evidence("wn2", event("default-wn2", "submitted", "fail", "x"), job_id=""),
     ]
     results = [

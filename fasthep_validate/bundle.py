@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate.errors import ConfigError, Problem
-from fasthep_validate.logs import scrub
 from fasthep_validate.private import PREFIX
+from fasthep_validate.scrubbing import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

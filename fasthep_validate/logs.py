@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from fasthep_validate.events import worker_lines
 from fasthep_validate.models.evidence import LogFile
+from fasthep_validate.scrubbing import scrub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,23 +16,10 @@ if TYPE_CHECKING:
 TAIL = 150  # lines; a chain of Python exceptions has its root far above its end
 READ = 65_536  # bytes from the end; enough for the lines that anybody reads
 
-# Private keys, JSON Web Tokens, EOS tokens, Vault tokens and passwords in URLs, wherever a program may have printed them.
-SECRETS = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|zteos64:\S+|hvs\.\S+"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
-    re.DOTALL,
-)
-
 
 def collect(folder: RunFolder, worker: str) -> tuple[LogFile, ...]:
     """Look at ``out``, ``err`` and ``log`` of a worker."""
     return tuple(_look(folder, kind, worker) for kind in ("out", "err", "log"))
-
-
-def scrub(text: str) -> str:
-    """Text with every secret in it replaced by ``[removed]``."""
-    return SECRETS.sub("[removed]", text)
 
 
 def _look(folder: RunFolder, kind: str, worker: str) -> LogFile:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from fasthep_validate.errors import ConfigError, Problem
 from fasthep_validate.models.written import shown
+from fasthep_validate.scrubbing import places, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,8 @@ def read(model: type[M], document: Document, *, context: object = None) -> M:
     Raises:
         ConfigError: with every mistake of the document.
     """
+    if told_secrets := [_of_secret(document, path) for path in places(document.value)]:
+        raise ConfigError(*told_secrets)  # other mistakes would be told with the value
     pruned = _Pruned(deepcopy(document.value))
     found: list[Problem] = []
     told: list[Path] = []
@@ -73,6 +76,14 @@ def read(model: type[M], document: Document, *, context: object = None) -> M:
     if problems := (*document.problems, *found):
         raise ConfigError(*sorted(problems, key=_line))
     return value
+
+
+def _of_secret(document: Document, path: Path) -> Problem:
+    return Problem(
+        scrub(document.place(path)),  # an option of the command line stands there as it was written
+        "a password, key or token is written here",
+        "Take it out: profile, jobs and reports can be read by others. A job script may name a variable instead.",
+    )
 
 
 def _is_consequence(path: Path, details: ErrorDetails, told: Sequence[Path]) -> bool:

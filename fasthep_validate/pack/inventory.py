@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from fasthep_validate.models.packed import Package
+from fasthep_validate.scrubbing import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,7 @@ def packages(entries: Mapping[str, Entry]) -> tuple[Package, ...]:
             name=record.name,
             version=record.version,
             build=record.build,
-            source=record.url or record.channel,
+            source=scrub(record.url or record.channel),
             sha256=record.sha256 or "",
         )
         for record in records

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from fasthep_validate.errors import PackError
 from fasthep_validate.pack.prefixes import kept_prefix
+from fasthep_validate.scrubbing import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -171,7 +172,7 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             _download(wheel.url, local)
     if not local.is_file():
-        raise PackError(f"{wheel.url}: is not there. Make the lock file anew, or bring the file.")
+        raise PackError(f"{scrub(wheel.url)}: is not there. Make the lock file anew, or bring the file.")
     _verify(wheel, local)
     return local
 
@@ -192,7 +193,7 @@ def _download(url: str, target: Path) -> None:
         partial.rename(target)
     except (OSError, ValueError) as error:
         raise PackError(
-            f"{url}: cannot be had ({error}). Look whether the network is there, and run again."
+            f"{scrub(url)}: cannot be had ({error}). Look whether the network is there, and run again."
         ) from error
     finally:
         partial.unlink(missing_ok=True)

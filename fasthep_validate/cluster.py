@@ -16,7 +16,7 @@ from fasthep_validate.credentials.delivery import Delivery
 from fasthep_validate.credentials.renewal import Renewal
 from fasthep_validate.errors import FasthepValidateError, SubmitError
 from fasthep_validate.hub import Hub
-from fasthep_validate.hub_config import AT_ONCE, GUARD, hub_config, hub_environment
+from fasthep_validate.hub_config import AT_ONCE, GUARD, hub_config, submit_environment
 from fasthep_validate.jobs import POLL, Jobs
 from fasthep_validate.models.job import JobStatus
 from fasthep_validate.plan import Endpoint, Plan
@@ -120,7 +120,7 @@ class Cluster:
                 hub_config(self.execution, self._tls, self._private),
                 folder=self._private,
                 log=self.folder.debug / "logs" / "scheduler.log",
-                env=hub_environment(),
+                env=submit_environment(),
             )
             self.record.helper(self._hub.pid)
         self.progress.step("starting the scheduler")

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fasthep_validate.plan import NODE_LIBRARIES, dask_settings, scheduler_host
+from fasthep_validate.scrubbing import without_secrets
 from fasthep_validate.store import write_text
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def hub_config(execution: ExecutionConfig, tls: RunTls, private: Path) -> dict[s
     }
 
 
-def hub_environment() -> dict[str, str]:
-    """Environment of the hub, which has no use for a token that is the value of a variable."""
-    return {name: value for name, value in submit_environment().items() if name != "BEARER_TOKEN"}
-
-
 def submit_environment() -> dict[str, str]:
-    """Environment for the shipped Python on the submit host: ours, less what would change Python or Dask."""
+    """Environment for the shipped Python on the submit host: ours, less what would change Python or Dask.
+
+    Neither the hub nor a probe has a use for secrets that are the values of variables.
+    """
     prefixes = ("PYTHON", "DASK_", "LD_PRELOAD")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    kept = {
+        name: value for name, value in without_secrets(os.environ).items() if not name.startswith(prefixes)
+    }
     return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}

@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fasthep_validate.scrubbing import without_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -49,7 +51,7 @@ def run(
     Args:
         argv: program and arguments; no shell reads them.
         timeout: seconds after which it and its children are killed.
-        env: its whole environment; ``None`` passes ours on.
+        env: its whole environment; ``None`` passes ours on, without variables that hold a secret.
         cwd: directory to run it in.
         input: text for its standard input; nothing else is ever connected to it.
     """
@@ -59,7 +61,7 @@ def run(
             stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=None if env is None else dict(env),
+            env=without_secrets(os.environ) if env is None else dict(env),
             cwd=cwd,
             start_new_session=True,
         )

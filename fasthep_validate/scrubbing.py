@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     Path = tuple[str | int, ...]
 
@@ -19,6 +19,9 @@ SECRETS = re.compile(
 )
 # A password that a shell puts in when the address is used: nothing is told by it.
 _NAMED = re.compile(r"[^:]*:\$\{?\w+\}?")
+
+# Names of variables whose values are secrets themselves.
+_VARIABLE = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
 
 
 def scrub(text: str) -> str:
@@ -44,3 +47,12 @@ def places(value: object, path: Path = ()) -> Iterator[Path]:
         case list():
             for number, inner in enumerate(value):
                 yield from places(inner, (*path, number))
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of an environment but tokens, passwords, and addresses with a password in them."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _VARIABLE.search(name) and not holds_secret(value)
+    }

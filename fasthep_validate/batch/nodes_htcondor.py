@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,12 +29,11 @@ class HTCondorNodes:
 
     def nodes(self, address: Sequence[str] = ()) -> tuple[BatchNode, ...]:
         """One node for each machine, whatever its slots."""
-        done = process.run(
-            ["condor_status", *_pool(address), "-json", "-attributes", ATTRIBUTES], timeout=PATIENCE
-        )
+        words = ["condor_status", *_pool(address), "-json", "-attributes", ATTRIBUTES]
+        done = process.run(words, timeout=PATIENCE, env=os.environ)
         if not done.ok:
-            words = " ".join((done.stderr or done.stdout).split())
-            raise SubmitError(f"condor_status: the nodes could not be asked for: {words}.")
+            said = " ".join((done.stderr or done.stdout).split())
+            raise SubmitError(f"condor_status: the nodes could not be asked for: {said}.")
         slots = defaultdict(list)
         for ad in _ads(done.stdout):
             slots[str(ad["Machine"])].append(ad)
@@ -60,7 +60,8 @@ def _pool(address: Sequence[str]) -> list[str]:
 
 
 def _silence(machine: str, *, where: Sequence[str]) -> str:
-    done = process.run(["condor_status", *where, "-direct", machine, "-af", "Machine"], timeout=ANSWER)
+    words = ["condor_status", *where, "-direct", machine, "-af", "Machine"]
+    done = process.run(words, timeout=ANSWER, env=os.environ)
     return "" if done.ok and done.stdout.strip() else "its startd does not answer"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
 from fasthep_validate import process
 from fasthep_validate.errors import PackError
+from fasthep_validate.scrubbing import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,10 +70,11 @@ def make(
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.partial.sh")
     try:
-        done = process.run(command(program, spec, manifest, platform, partial), timeout=TIME)
+        words = command(program, spec, manifest, platform, partial)
+        done = process.run(words, timeout=TIME, env=os.environ)  # channels may ask who we are
         if not done.ok or not partial.exists():
-            words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise PackError(f"{PROGRAM}: {words}. Run it by hand to see all that it says.")
+            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise PackError(f"{PROGRAM}: {scrub(said)}. Run it by hand to see all that it says.")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

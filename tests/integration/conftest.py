@@ -109,7 +109,7 @@ class User:
 
     def left(self) -> list[str]:
         """What is left of runs: processes that name our temporary folder, or anything in it."""
-        told = (_arguments(process) for process in Path("/proc").glob("[0-9]*/cmdline"))
+        told = (arguments(process) for process in Path("/proc").glob("[0-9]*/cmdline"))
         processes = [
             words.replace(b"\0", b" ").decode(errors="replace")
             for words in told
@@ -118,7 +118,7 @@ class User:
         return processes + [str(path) for path in self.tmp.iterdir()]
 
 
-def _arguments(path: Path) -> bytes:
+def arguments(path: Path) -> bytes:
     """Of a process that may have ended in the meantime."""
     try:
         return path.read_bytes()

@@ -20,6 +20,7 @@ import pytest
 
 from tests.ccache import FORWARDABLE, RENEWABLE, Cache, Entry
 from tests.credentials import put
+from tests.integration.conftest import arguments
 from tests.servers.ca import Authority, Pair
 from tests.servers.proxies import proxy
 from tests.servers.tokens import Issuer
@@ -76,10 +77,13 @@ class Purse:
         put(folder / "krb5cc", Cache("alice@TEST.REALM", (entry,)).dump())
         put(folder / "token", purse.issuer.token())
         purse.secrets = [entry.key, entry.ticket]
+        purse.texts = {"refresh token": purse.issuer.refresh_token(), "password": os.urandom(20).hex()}
+        put(folder / f"vt_u{os.geteuid()}", purse.texts["refresh token"])
         return purse
 
     def __post_init__(self) -> None:
         self.secrets: list[bytes] = []
+        self.texts: dict[str, str] = {}
 
     def proxy(self, lifetime: timedelta = 12 * HOUR) -> None:
         pair = proxy(
@@ -94,6 +98,9 @@ class Purse:
             "X509_CERT_DIR": str(self.folder / "certificates"),
             "KRB5CCNAME": f"FILE:{self.folder / 'krb5cc'}",
             "BEARER_TOKEN_FILE": str(self.folder / "token"),
+            "XDG_RUNTIME_DIR": str(self.folder),  # htgettoken's refresh token lies beside the others
+            "VAULT_TOKEN": self.texts["refresh token"],
+            "https_proxy": f"http://alice:{self.texts['password']}@127.0.0.1:9",
         }
 
     def canaries(self) -> Iterator[tuple[str, bytes]]:
@@ -105,7 +112,8 @@ class Purse:
             "signature": (self.folder / "token").read_bytes().rpartition(b".")[2],
         }
         yield from _pieces("key as PEM", body.encode())
-        for number, secret in enumerate([*self.secrets, *raw.values()]):
+        given = [text.encode() for text in self.texts.values()]
+        for number, secret in enumerate([*self.secrets, *raw.values(), *given]):
             yield from _pieces(f"secret {number}", secret)
             yield from _pieces(f"secret {number} in hex", secret.hex().encode())
             for shift in range(3):
@@ -148,9 +156,12 @@ def written(user: User) -> dict[str, bytes]:
 
 
 def processes(user: User) -> dict[str, bytes]:
-    """Arguments and environments of the processes of a run."""
+    """Arguments and environments of the processes of a run, but for the command that the user started."""
     found = {}
+    own = {f"/proc/{child.pid}" for child in user.children}
     for process in Path("/proc").glob("[0-9]*"):
+        if str(process) in own:
+            continue
         try:
             about = {name: (process / name).read_bytes() for name in ("cmdline", "environ")}
         except OSError:
@@ -167,6 +178,8 @@ def test_the_canaries_sing(purse: Purse) -> None:
     assert leaks(purse, {"hex": purse.secrets[0].hex().encode()})
     assert leaks(purse, {"base64": base64.b64encode(b"x" + purse.secrets[1])})
     assert leaks(purse, {"token": (purse.folder / "token").read_bytes()[-20:]})
+    assert leaks(purse, {"proxy": purse.environ()["https_proxy"].encode()})
+    assert leaks(purse, {"refresh token": purse.environ()["VAULT_TOKEN"].encode()[4:24]})
     assert not leaks(purse, {"claims": b"/DC=test/CN=alice expires"})
 
 
@@ -242,6 +255,31 @@ def test_a_crash_tells_nothing(user: User, purse: Purse) -> None:
     while user.left() and time.monotonic() < deadline:  # the hub goes last, and takes the copies with it
         time.sleep(0.2)
     assert user.left() == []
+    assert leaks(purse, written(user)) == []
+
+
+def test_a_scheduler_that_crashes_tells_nothing(user: User, purse: Purse) -> None:
+    """The hub dies of a signal that leaves a trace, while workers run."""
+    started = user.start("--site", user.site(SITE), "-v")
+    user.wait_for("default-0 registered ok")
+    (hub,) = (
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"hub.py" in (words := arguments(path)) and str(user.tmp).encode() in words
+    )
+    os.kill(hub, signal.SIGABRT)
+    started.wait(90)
+    done = user.done(started)
+    assert done.code not in {0, -signal.SIGABRT}, done.everything
+    assert "scheduler" in done.everything
+    assert leaks(purse, written(user)) == []
+
+
+def test_a_password_in_the_profile_is_refused_and_not_repeated(user: User, purse: Purse) -> None:
+    line = f"  config: {{job_script_prologue: ['export https_proxy={purse.environ()['https_proxy']}']}}\n"
+    done = user.run("--site", user.site(SITE.replace("timeouts:", f"{line}timeouts:")), "-v")
+    assert done.code == 2, done.everything
+    assert "a password, key or token is written here" in " ".join(done.everything.split())
     assert leaks(purse, written(user)) == []
 
 

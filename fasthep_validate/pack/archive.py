@@ -149,6 +149,12 @@ class Writer:
         """
         self._add(entries, CODECS[self.format])
 
+    def add_directories(self, names: Iterable[str]) -> None:
+        """Append directories that have nothing in them."""
+        new = [directory for name in names for directory in self._new_directories(name)]
+        if new:
+            self._store(self._make([], new, CODECS[self.format]))
+
     def _add(self, entries: Iterable[Entry], codec: Codec) -> None:
         waiting: deque[Future[Made]] = deque()
         try:
@@ -232,6 +238,8 @@ class Writer:
     def _make(self, pieces: list[Piece], directories: list[str], codec: Codec) -> Made:
         raw = bytearray()
         rows, text, changed = [], [], []
+        if not pieces:
+            raw += b"".join(map(tar.directory, directories))
         for piece in pieces:
             entry = piece.entry
             if not piece.start:

@@ -158,6 +158,7 @@ def _write(job: Job, entries: dict[str, Entry], plan: Plan, meter: Meter) -> tup
         if names:
             archive.add_head(entry for entry in ordered if entry.name in names)
         archive.add(entry for entry in ordered if entry.name not in names)
+        archive.add_directories(sorted(job.tree.empty))
         # Compiled forms of modules that will change: they would not be used, and hold the old path.
         tag = job.layout.interpreter.cache_tag
         stale = {*archive.changed, *(bytecode.cached_name(name, tag) for name in archive.text)}

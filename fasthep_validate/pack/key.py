@@ -31,6 +31,7 @@ def content_key(tree: Tree, layout: Layout, format: ArchiveFormat | None = None)
         layout.interpreter.model_dump_json(exclude={"absent"}),
         _system(),
         *_lines(tree),
+        *sorted(tree.empty),
     ):
         digest.update(os.fsencode(part) + b"\0")
     for name in sorted(tree.entries):

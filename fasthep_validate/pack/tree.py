@@ -65,10 +65,12 @@ class Tree:
     Attributes:
         entries: files and links by their name in the pack.
         left_out: pattern or path below the tree -> why it stays here.
+        empty: directories with nothing in them.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
 
 
 class Skip:
@@ -136,6 +138,8 @@ def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterato
             inside = list(items)
     except OSError as error:
         raise PackError(f"{error.filename}: {error.strerror}. Make it readable, or remove it.") from error
+    if below and not inside:
+        tree.empty.append(f"{target}/{below}".lstrip("/"))
     for item in inside:
         path = f"{below}/{item.name}" if below else item.name
         rule = skip.rule(path)
@@ -153,7 +157,7 @@ def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterato
 
 def _settle_links(tree: Tree, relocations: tuple[Relocation, ...]) -> None:
     """Keep links that stay inside the tree, put the contents in place of the others."""
-    directories = _directories(tree.entries)
+    directories = _directories((*tree.entries, *(f"{name}/" for name in tree.empty)))
     open_links = [entry for entry in tree.entries.values() if entry.link]
     while open_links:
         entry = open_links.pop()

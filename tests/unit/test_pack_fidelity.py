@@ -1,17 +1,25 @@
-"""What comes out on the worker equals what went in, file by file, whatever the tree looks like."""
+"""What comes out on the worker equals what went in, file by file, whatever the tree looks like: both layers."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fasthep_validate.models.execution import EnvironmentSpec
+from fasthep_validate.models.packed import Relocation
+from fasthep_validate.pack import archive as archive_module
 from fasthep_validate.pack import code, code_archive
+from fasthep_validate.pack.archive import Writer
+from fasthep_validate.pack.search import Search
+from fasthep_validate.pack.tree import Part, collect
+from fasthep_validate.worker import extract
 
 # Whatever a file may be called. What is hidden, and what these names stand for, stays where it is.
 LEFT = {"node_modules", "__pycache__", "conda-meta", "pyvenv.cfg"}
@@ -62,6 +70,89 @@ def extracted(folder: Path, work: Path) -> Path:
     words = ["tar", "--no-same-owner", "--no-same-permissions", "-xzf", stored.archive.path, "-C", str(root)]
     subprocess.run(words, check=True)
     return root / "paths" / folder.name
+
+
+def times(folder: Path) -> dict[str, int]:
+    """Times of the files: compiled modules hold those of their sources."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+def directories(folder: Path) -> set[str]:
+    """Directories, but those that hold nothing but links that lead nowhere."""
+    found = [path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()]
+    kept = {path for path in found if not any(path.iterdir())}
+    kept |= {folder / name for name in described(folder)}
+    return {
+        str(path.relative_to(folder)) for path in found if any(path in (one, *one.parents) for one in kept)
+    }
+
+
+def through_base(folder: Path, work: Path, head: int) -> Path:
+    """The base layer's way: listed, written with some files in the head, and extracted as a worker does it."""
+    tree = collect([Part(str(folder), "")], [Relocation(old=str(folder), new="")], {})
+    ordered = sorted(tree.entries.values(), key=lambda entry: entry.name)
+    with Writer(work / "env.tar.gz", "tar.gz", Search([Relocation(old=str(folder), new="")])) as writer:
+        writer.add_head(ordered[:head])
+        writer.add(ordered[head:])
+        writer.add_directories(sorted(tree.empty))
+        parts = writer.finish().parts
+    root = work / "root"
+    root.mkdir()
+    if parts is None:  # nothing is in the head: tar extracts the whole
+        words = ["tar", "-xzf", str(work / "env.tar.gz"), "-C", str(root), "--exclude=.fasthep"]
+        subprocess.run(words, check=True)
+        return root
+    with (work / "env.tar.gz").open("rb") as stream:
+        data = stream.read(parts.head_size)
+    subprocess.run(["tar", "-xzf", "-", "-C", root], input=data, check=True)
+    here = Path.cwd()
+    try:
+        assert (
+            extract.extract(str(work / "env.tar.gz"), str(root), parts.index_size, parts.index_sha256, 2) == 0
+        )
+    finally:
+        os.chdir(here)
+    return root
+
+
+def same(root: Path, folder: Path) -> None:
+    assert described(root) == described(folder)
+    assert directories(root) == directories(folder)
+
+
+@settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(files, links, st.lists(paths, max_size=3), st.integers(0, 8))
+@example({"a": (b"", True)}, {"loop": "loop", "b": "c", "c": "b", "up/down": "up"}, ["empty"], 1)
+@example({"x" * 60 + "/" + "y" * 60 + "/" + "ü" * 60: (b"deep", False)}, {"to": "hollow"}, ["hollow"], 0)
+@example({"new\nline": (b"1", False), "-rf": (b"2", True), "sp ace\\t": (b"3", False)}, {}, ["a/b/c"], 2)
+def test_base_comes_out_as_it_went_in(
+    tree: dict[str, tuple[bytes, bool]], pointing: dict[str, str], hollow: list[str], head: int
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="fhv-") as work, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive_module, "CHUNK", 65536)  # many chunks, files across their borders
+        folder = Path(work, "env")
+        folder.mkdir()
+        build(folder, tree, pointing)
+        for name in hollow:
+            with contextlib.suppress(OSError):
+                (folder / name).mkdir(parents=True)
+        same(through_base(folder, Path(work), head), folder)
+
+
+def test_base_keeps_contents_of_hard_links_and_holes_and_the_times(tmp_path: Path) -> None:
+    folder = tmp_path / "env"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib/one").write_bytes(b"same")
+    (folder / "lib/two").hardlink_to(folder / "lib/one")
+    (folder / "lib/big").write_bytes(os.urandom(1 << 20) * 9)
+    with (folder / "holes").open("wb") as file:
+        file.seek(20_000_000)
+        file.write(b"end")
+    os.utime(folder / "lib/big", ns=(1, 1_600_000_000_123_456_789))
+    root = through_base(folder, tmp_path, 1)
+    same(root, folder)
+    assert times(root)["lib/big"] == times(folder)["lib/big"] == 1_600_000_000_123_456_789
 
 
 @settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from fasthep_validate.errors import PackError
+from fasthep_validate.pack import bounded
 from fasthep_validate.pack.prefixes import kept_prefix
 from fasthep_validate.scrubbing import scrub
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 TIME = 60.0  # seconds without a byte
 BLOCK = 1 << 20
+WHEELS = 3_000_000_000  # bytes of wheels that are kept
 HOW = "Install it with: pip install 'fasthep-validate[lock]'"
 
 
@@ -162,15 +164,13 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
     """
     local = local_path(wheel.url)
     if local is None:
-        folder = (
-            cache.absolute()
-            / "wheels"
-            / hashlib.sha256(f"{wheel.url} {wheel.sha256}".encode()).hexdigest()[:32]
-        )
+        wheels = cache.absolute() / "wheels"
+        folder = wheels / hashlib.sha256(f"{wheel.url} {wheel.sha256}".encode()).hexdigest()[:32]
         local = folder / wheel.name
         if not local.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _download(wheel.url, local)
+        bounded.trim(wheels, WHEELS, folder)
     if not local.is_file():
         raise PackError(f"{scrub(wheel.url)}: is not there. Make the lock file anew, or bring the file.")
     _verify(wheel, local)

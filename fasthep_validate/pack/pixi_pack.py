@@ -68,7 +68,7 @@ def make(
         raise PackError(f"{PROGRAM}: is not installed. {HOW}")
     say(f"{PROGRAM} packs environment {spec.environment} of {manifest.path}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.partial.sh")
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial.sh")  # two runs may be at it
     try:
         words = command(program, spec, manifest, platform, partial)
         done = process.run(words, timeout=TIME, env=os.environ)  # channels may ask who we are

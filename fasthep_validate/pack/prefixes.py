@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fasthep_validate.pack.cache import hold, in_use, unwritable
 
@@ -59,6 +60,9 @@ def _make(place: Path, make: Callable[[Path, Path], None]) -> None:
 
 
 def _prune(folder: Path, new: Path) -> None:
+    for left in folder.glob("*.partial"):  # of runs that were killed
+        with contextlib.suppress(Timeout), FileLock(folder / f"{left.stem}.lock", timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
     marks = sorted(folder.glob(f"*/{MARK}"), key=lambda mark: mark.stat().st_mtime)
     for mark in marks[:-KEPT]:
         if mark.parent != new and not in_use(mark):

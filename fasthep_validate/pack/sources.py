@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fasthep_validate.errors import PackError
-from fasthep_validate.pack import archives, lock, packages, pixi, pixi_pack
+from fasthep_validate.pack import archives, bounded, lock, packages, pixi, pixi_pack
 from fasthep_validate.pack.foreign import platform_of
 from fasthep_validate.pack.interpreter import is_conda, resolve_prefix
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from fasthep_validate.models.execution import EnvironmentMode, EnvironmentSpec
     from fasthep_validate.pack.pixi import Activation, Manifest
+
+ARCHIVES = 5_000_000_000  # bytes of archives by pixi-pack that are kept
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def self_extracting(spec: EnvironmentSpec, cache: Path, say: Callable[[str], Non
     if pixi_pack.find() or target.exists():
         platform = spec.platform or packages.this_platform()
         pixi_pack.make(spec, manifest, platform, target, say)
+        if not spec.archive_path:
+            bounded.trim(target.parent, ARCHIVES, target)
         found = archived(spec.model_copy(update={"archive": str(target)}), cache, say)
         return Source(
             found.prefix,

@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from fasthep_validate.errors import PackError
 from fasthep_validate.models.packed import Archive, PackedEnv, PackManifest
+from fasthep_validate.pack import bounded
 from fasthep_validate.pack.cache import KEPT, Cache, Damaged, require_space
+from fasthep_validate.pack.prefixes import FOLDER, kept_prefix
 
 CONTENT = b"archive"
 
@@ -132,3 +135,83 @@ def test_too_little_room_names_path_and_bytes(tmp_path: Path) -> None:
     with pytest.raises(PackError, match=rf"{tmp_path}: .* MB are free .*\({10**18} bytes\)"):
         require_space(tmp_path, 10**18)
     require_space(tmp_path, 1)
+
+
+# ---- runs that are killed --------------------------------------------------------------------------
+
+
+def half_a_pack(folder: Path) -> None:
+    with Cache(folder).lock("abc", print), Cache(folder).workplace("abc") as work:
+        (work / "env.tar.gz").write_bytes(CONTENT[:3])
+        wait_to_be_killed()
+
+
+def half_a_prefix(folder: Path) -> None:
+    def make(work: Path, final: Path) -> None:
+        del final
+        work.mkdir()
+        (work / "half").touch()
+        wait_to_be_killed()
+
+    kept_prefix(folder, "abc", make)
+
+
+def wait_to_be_killed() -> None:
+    print("here", flush=True)
+    time.sleep(60)
+
+
+def kill_in_the_middle(function: str, folder: Path) -> None:
+    program = (
+        f"import sys; from pathlib import Path; import test_pack_cache as t; t.{function}(Path(sys.argv[1]))"
+    )
+    words = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(words, cwd=Path(__file__).parent, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"here\n"
+        process.kill()
+
+
+def test_a_run_killed_while_it_packs_leaves_nothing_that_is_taken_for_a_pack(tmp_path: Path) -> None:
+    kill_in_the_middle("half_a_pack", tmp_path)
+    cache = Cache(tmp_path)
+    with cache.lock("abc", pytest.fail):  # the lock has gone with the process
+        assert cache.load("abc") is None
+        store(cache, "abc")
+    assert names(tmp_path) == {"abc"}
+
+
+@pytest.mark.parametrize("next_key", ["abc", "other"])
+def test_a_run_killed_while_it_installs_leaves_nothing_that_is_taken_for_a_prefix(
+    tmp_path: Path, next_key: str
+) -> None:
+    kill_in_the_middle("half_a_prefix", tmp_path)
+
+    def make(work: Path, final: Path) -> None:
+        del final
+        work.mkdir()
+        (work / "whole").touch()
+
+    prefix = kept_prefix(tmp_path, next_key, make)
+    assert [file.name for file in prefix.iterdir()] == ["whole"]
+    folders = {path.name for path in (tmp_path / FOLDER).iterdir() if path.is_dir()}
+    assert folders == {next_key}
+
+
+# ---- what others made ------------------------------------------------------------------------------
+
+
+def test_what_was_used_longest_ago_goes_first_and_nothing_that_was_used_within_the_hour(
+    tmp_path: Path,
+) -> None:
+    for age, name in enumerate(("new", "older", "oldest", "used")):
+        item = tmp_path / name
+        item.mkdir()
+        (item / "file").write_bytes(bytes(1000))
+        os.utime(item, (time.time() - age * 4000,) * 2)
+    bounded.trim(tmp_path, 3000 + 4 * 4096, tmp_path / "used")
+    assert names(tmp_path) == {"new", "older", "oldest", "used"}
+    bounded.trim(tmp_path, 3000, tmp_path / "used")
+    assert names(tmp_path) == {"new", "older", "used"}
+    bounded.trim(tmp_path, 0, tmp_path / "used")
+    assert names(tmp_path) == {"new", "used"}

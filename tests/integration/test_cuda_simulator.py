@@ -114,22 +114,31 @@ with open_pools(load_profile(sys.argv[1]), outdir=sys.argv[2]) as pools:
     print("package of ours:", pools.client.submit(ours).result(timeout=60))
     print("run-wide:", ask(with_modifiers(names)))
     print("of a stage:", ask(with_modifiers(kind, modifiers=[preload])))
-    for wrong in (["gpu.prelaod"], [("gpu.preload", {"field": ["pt"]})], [("gpu.preload", {"fields": ["eta"]})]):
+    for wrong in (
+        ["gpu.prelaod"], [("gpu.preload", {"field": ["pt"]})], [("gpu.preload", {"fields": ["eta"]})], ["gone"],
+    ):
         try:
             ask(with_modifiers(kind, node="stage.A", modifiers=wrong))
         except Exception as error:
             print("wrong:", type(error).__name__, error)
-    pools.client.restart(timeout=120)  # new worker processes, which register late
+    pools.scale("default", 2)
+    late = lambda task: pools.client.submit(
+        task, stream={"pt": [1.0, 2.0]}, pure=False, workers=["default-1"]
+    ).result(timeout=60)
+    print("late:", late(with_modifiers(kind, modifiers=[preload])), late(with_modifiers(names)))
+    print("late, package of ours:", pools.client.submit(ours, workers=["default-1"], pure=False).result(timeout=60))
+    pools.client.restart(timeout=120)  # new worker processes of the same jobs
     print("after a restart:", ask(with_modifiers(kind, modifiers=[preload])), ask(with_modifiers(names)))
 """
 
 
 def test_modifiers_around_tasks_of_ones_own(user: User, simulator: Path) -> None:
-    """Also in workers that come late, and with no package of ours in their environment."""
+    """Also in a worker that is started later or again, and with no package of ours in their environment."""
     profile = user.home / "plain.yaml"
     profile.write_text(
         "site: plain\nexecution:\n  pools: {default: {resources: {cpus: 1}, workers: 1}}\n"
         f"  environment: {{type: shared-prefix, prefix: {simulator}}}\n  modifiers: [fasthep.trace]\n"
+        "execution_modifiers: {gone: {impl: 'nowhere_to_be_found:Gone'}}\n"
     )
     script = user.home / "tasks.py"
     script.write_text(TASKS)
@@ -151,7 +160,9 @@ def test_modifiers_around_tasks_of_ones_own(user: User, simulator: Path) -> None
     assert told[5].startswith(
         "wrong: ModifierError gpu.preload: before_node of task 'stage.A' failed: KeyError: "
     )
-    assert told[6] == "after a restart: SimulatedArray ['fasthep.trace']"
+    assert told[6].startswith("wrong: ModifierError gone: nowhere_to_be_found:Gone cannot be made: ModuleNotFound")
+    assert told[7:9] == ["late: SimulatedArray ['fasthep.trace']", "late, package of ours: False"]
+    assert told[9] == "after a restart: SimulatedArray ['fasthep.trace']"
 
 
 # --- cuda.jit with a compiler, in that environment

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fasthep_validate.outcomes import not_applicable, warn
+from fasthep_validate.causes import why_unread
+from fasthep_validate.outcomes import fail, not_applicable, warn
 
 if TYPE_CHECKING:
     from fasthep_validate.models.workflow import WorkflowNeeds, WorkflowSeen
@@ -59,12 +60,13 @@ def test_inputs_reachable(worker: Worker) -> None:
     needs, seen = _needs(worker.run), {item.name: item for item in _seen(worker).inputs}
     if not needs.inputs:
         not_applicable("the workflow reads no files")
-    lost = [
-        f"{item.name}: {seen[item.name].error}"
-        for item in needs.inputs
-        if seen[item.name].error and not item.travels
-    ]
-    assert not lost, "; ".join(lost)
+    lost = [item for item in needs.inputs if seen[item.name].error and not item.travels]
+    told = "; ".join(f"{item.name}: {seen[item.name].error}" for item in lost)
+    remote = next((item.name for item in lost if item.remote), None)
+    if remote:
+        cause, shown = why_unread(seen[remote].error, worker.probe.credentials or ())
+        fail(f"{told} ({shown})" if shown else told, cause=cause.id)
+    assert not lost, told
     changed = [
         f"{item.name} has {seen[item.name].size} bytes there and {item.size} here"
         for item in needs.inputs

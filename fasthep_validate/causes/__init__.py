@@ -11,11 +11,22 @@
 
 from __future__ import annotations
 
-from fasthep_validate.causes.access import Case, why
+from fasthep_validate.causes.access import Case, why, why_unread
 from fasthep_validate.causes.catalogue import CATALOGUE, reference
 from fasthep_validate.causes.credentials import FAULTS
 from fasthep_validate.causes.entry import Entry
 from fasthep_validate.causes.gpu import explain as explain_gpu
 from fasthep_validate.causes.match import explain, stopped_in
 
-__all__ = ["CATALOGUE", "FAULTS", "Case", "Entry", "explain", "explain_gpu", "reference", "stopped_in", "why"]
+__all__ = [
+    "CATALOGUE",
+    "FAULTS",
+    "Case",
+    "Entry",
+    "explain",
+    "explain_gpu",
+    "reference",
+    "stopped_in",
+    "why",
+    "why_unread",
+]

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from fasthep_validate.causes.credentials import FAULTS
 from fasthep_validate.causes.storage import ACTIONS, HINTS
+from fasthep_validate.worker.storage_access import fault_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fasthep_validate.causes.entry import Entry
     from fasthep_validate.models.access import Access, Action
@@ -61,6 +62,21 @@ def why(case: Case, action: Action) -> Why:
     if fault in REFUSALS:
         return next(_credential(case, action), (ACTIONS[fault], ""))
     return ACTIONS[fault], ""
+
+
+def why_unread(words: str, credentials: Iterable[CredentialSeen]) -> Why:
+    """The cause of a remote file that cannot be opened, where nobody said which credential is for it.
+
+    Args:
+        words: what the client said.
+        credentials: those that the profile asks for, as they are on that node.
+    """
+    fault = fault_of(words)
+    known = list(credentials)
+    if fault == "not-authenticated" and not known:
+        return FAULTS["not-found"], "the profile asks for no credential"
+    bad = [(FAULTS[word], details) for seen in known for word, details in unsound(seen)]
+    return bad[0] if bad and fault in REFUSALS else (ACTIONS[fault], "")
 
 
 def _credential(case: Case, action: Action) -> Iterator[Why]:

@@ -84,7 +84,7 @@ ACTIONS: Mapping[str, Entry] = {
         9,
         "The path is not there",
         "The storage was reached and opened, and has no such file or folder.",
-        "Correct read or write in the profile; a folder for writing must exist.",
+        "Correct read or write in the profile, or the name in the workflow; a folder for writing must exist.",
     ),
     "no-space": _entry(
         10,

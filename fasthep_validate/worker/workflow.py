@@ -7,17 +7,30 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import subprocess
 import sys
 import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 # Opens a file as fasthep-carpenter does; in a process of its own, for a storage that hangs must not hang us.
-OPEN = "import sys, uproot\nuproot.open(sys.argv[1]).close()"
+OPEN = """\
+import sys
+try:
+    import uproot
+    uproot.open(sys.argv[1]).close()
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+XROOTD = ("root", "roots", "xroot", "xroots")
+XROOTD_PORT = 1094
+CONNECT_LIMIT = 5.0  # seconds
+LAST = 500  # characters of an error that are kept
 
 
 def look(needs: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -48,14 +61,29 @@ def _input(name: str, path: str, timeout: float) -> dict[str, Any]:
 
 
 def _opened(url: str, timeout: float) -> str:
+    error = _connected(url)
+    if error:
+        return error
     try:
         done = subprocess.run(
             [sys.executable, "-c", OPEN, url], capture_output=True, text=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         return f"no answer within {timeout:g} s"
-    lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    return "" if done.returncode == 0 else lines[-1]
+    words = " ".join(done.stderr.split())[-LAST:] or f"exit code {done.returncode}"
+    return "" if done.returncode == 0 else words
+
+
+def _connected(url: str) -> str:
+    """Why nobody answers at a storage of XRootD's protocol: its client tries for minutes, and then says less."""
+    parts = urlsplit(url)
+    if parts.scheme not in XROOTD:
+        return ""
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or XROOTD_PORT), CONNECT_LIMIT).close()
+    except (OSError, ValueError) as error:
+        return f"{parts.netloc}: {error}"
+    return ""
 
 
 def _importable(spec: str) -> str:

@@ -160,7 +160,9 @@ def test_modifiers_around_tasks_of_ones_own(user: User, simulator: Path) -> None
     assert told[5].startswith(
         "wrong: ModifierError gpu.preload: before_node of task 'stage.A' failed: KeyError: "
     )
-    assert told[6].startswith("wrong: ModifierError gone: nowhere_to_be_found:Gone cannot be made: ModuleNotFound")
+    assert told[6].startswith(
+        "wrong: ModifierError gone: nowhere_to_be_found:Gone cannot be made: ModuleNotFound"
+    )
     assert told[7:9] == ["late: SimulatedArray ['fasthep.trace']", "late, package of ours: False"]
     assert told[9] == "after a restart: SimulatedArray ['fasthep.trace']"
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 FETCH = 600.0  # seconds for the files of spooled jobs
 PATIENCE = 60.0  # seconds for one command of HTCondor's; a busy schedd takes its time
-ATTRIBUTES = "ClusterId,ProcId,JobStatus,HoldReason,HoldReasonCode,HoldReasonSubCode,RemoteHost,LastRemoteHost"
+ATTRIBUTES = (
+    "ClusterId,ProcId,JobStatus,HoldReason,HoldReasonCode,HoldReasonSubCode,RemoteHost,LastRemoteHost"
+)
 # https://htcondor.readthedocs.io, job ClassAd attribute JobStatus; 6 is "transferring output", 7 "suspended".
 STATES: Mapping[int, JobState] = {
     1: "submitted",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import canaries
 from tests.ccache import FORWARDABLE, RENEWABLE, Cache, Entry
 from tests.credentials import put
 from tests.integration.conftest import arguments
@@ -27,8 +28,6 @@ from tests.servers.tokens import Issuer
 from tests.servers.voms import Vo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.integration.conftest import User
 
 HOUR = timedelta(hours=1)
@@ -103,29 +102,13 @@ class Purse:
             "https_proxy": f"http://alice:{self.texts['password']}@127.0.0.1:9",
         }
 
-    def canaries(self) -> Iterator[tuple[str, bytes]]:
-        """Pieces of 16 bytes that cover every secret, in each form in which one could be written."""
-        key = (self.folder / "proxy.pem").read_text().split("PRIVATE KEY-----")[1].split("-----END")[0]
-        body = "".join(key.split())
-        raw = {
-            "key": base64.b64decode(body),
-            "signature": (self.folder / "token").read_bytes().rpartition(b".")[2],
-        }
-        yield from _pieces("key as PEM", body.encode())
-        given = [text.encode() for text in self.texts.values()]
-        for number, secret in enumerate([*self.secrets, *raw.values(), *given]):
-            yield from _pieces(f"secret {number}", secret)
-            yield from _pieces(f"secret {number} in hex", secret.hex().encode())
-            for shift in range(3):
-                yield from _pieces(f"secret {number} in base64", base64.b64encode(secret[shift:]))
-        for name in ("proxy.pem", "krb5cc", "token"):
-            content = (self.folder / name).read_bytes()
-            for digest in ("md5", "sha1", "sha256", "sha512"):
-                yield f"{digest} of {name}", hashlib.new(digest, content).hexdigest().encode()
-
-
-def _pieces(name: str, secret: bytes) -> Iterator[tuple[str, bytes]]:
-    yield from ((name, secret[at : at + 16]) for at in range(len(secret) - 15))
+    def canaries(self) -> dict[bytes, str]:
+        """Pieces that cover every secret, in each form in which one could be written."""
+        proxy, token, cache = ((self.folder / name).read_bytes() for name in ("proxy.pem", "token", "krb5cc"))
+        secrets = {**canaries.of_proxy(proxy), **canaries.of_token(token)}
+        secrets |= {f"secret {number}": secret for number, secret in enumerate(self.secrets)}
+        secrets |= {name: text.encode() for name, text in self.texts.items()}
+        return canaries.pieces(secrets, (proxy, token, cache))
 
 
 @pytest.fixture
@@ -136,23 +119,14 @@ def purse(user: User, tmp_path: Path) -> Purse:
 
 
 def leaks(purse: Purse, texts: dict[str, bytes]) -> list[str]:
-    """Where a piece of a secret is; the pieces are looked up by what is in the texts, which is quick."""
-    wanted: dict[bytes, str] = {}
-    for name, piece in purse.canaries():
-        wanted[piece[:16]] = name
-    return [
-        f"{where}: {wanted[text[at : at + 16]]}"
-        for where, text in texts.items()
-        for at in range(len(text) - 15)
-        if text[at : at + 16] in wanted
-    ]
+    """Where a piece of a secret is."""
+    return canaries.leaks(purse.canaries(), texts)
 
 
 def written(user: User) -> dict[str, bytes]:
-    """Everything that a run left in its folder and said, line breaks taken out of what may be PEM."""
+    """Everything that a run left in its folder and said."""
     files = [path for path in (user.home / "fasthep-validate-results").rglob("*") if path.is_file()]
-    texts = {str(path): path.read_bytes() for path in [*files, user.home / "out.txt", user.home / "err.txt"]}
-    return texts | {f"{name} joined": re.sub(rb"\s|\\n", b"", text) for name, text in texts.items()}
+    return {str(path): path.read_bytes() for path in [*files, user.home / "out.txt", user.home / "err.txt"]}
 
 
 def processes(user: User) -> dict[str, bytes]:
@@ -174,7 +148,7 @@ def processes(user: User) -> dict[str, bytes]:
 def test_the_canaries_sing(purse: Purse) -> None:
     """The search finds what it is for, or it would prove nothing."""
     key = (purse.folder / "proxy.pem").read_bytes()
-    assert leaks(purse, {"pem": key.replace(b"\n", b"")})
+    assert leaks(purse, {"pem": key})
     assert leaks(purse, {"hex": purse.secrets[0].hex().encode()})
     assert leaks(purse, {"base64": base64.b64encode(b"x" + purse.secrets[1])})
     assert leaks(purse, {"token": (purse.folder / "token").read_bytes()[-20:]})
@@ -258,20 +232,43 @@ def test_a_crash_tells_nothing(user: User, purse: Purse) -> None:
     assert leaks(purse, written(user)) == []
 
 
+def hub_of(user: User) -> int:
+    """Process id of the scheduler's process."""
+    words = {path: arguments(path) for path in Path("/proc").glob("[0-9]*/cmdline")}
+    (found,) = (
+        int(path.parent.name)
+        for path, line in words.items()
+        if b"worker/hub.py" in line and str(user.tmp).encode() in line
+    )
+    return found
+
+
 def test_a_scheduler_that_crashes_tells_nothing(user: User, purse: Purse) -> None:
-    """The hub dies of a signal that leaves a trace, while workers run."""
+    """The hub dies of a signal that leaves a trace, while a worker runs."""
     started = user.start("--site", user.site(SITE), "-v")
     user.wait_for("default-0 registered ok")
-    (hub,) = (
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if b"hub.py" in (words := arguments(path)) and str(user.tmp).encode() in words
-    )
-    os.kill(hub, signal.SIGABRT)
+    os.kill(hub_of(user), signal.SIGABRT)
     started.wait(90)
     done = user.done(started)
     assert done.code not in {0, -signal.SIGABRT}, done.everything
     assert "scheduler" in done.everything
+    assert leaks(purse, written(user)) == []
+
+
+def test_copies_that_a_killed_run_left_go_at_the_next_start(user: User, purse: Purse) -> None:
+    """Nobody of the run is left to remove them: the command and the hub died at once."""
+    started = user.start("--site", user.site(SITE), "-v")
+    user.wait_for("submitting")
+    hub = hub_of(user)
+    os.kill(hub, signal.SIGSTOP)
+    started.kill()
+    started.wait()
+    os.kill(hub, signal.SIGKILL)
+    assert list(user.tmp.glob("fasthep-validate-*/credentials/x509.pem"))
+    purse.proxy(-HOUR)
+    done = user.run("--site", user.site(SITE))
+    assert done.code == 2, done.everything
+    assert list(user.tmp.glob("fasthep-validate-*")) == []
     assert leaks(purse, written(user)) == []
 
 

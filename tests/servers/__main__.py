@@ -1,7 +1,7 @@
 """Hold the servers of a site: ``python -m tests.servers FOLDER [HOST ADDRESS]``.
 
 FOLDER is made; below it ``credentials`` has a good proxy, ticket and token of user alice, and ``env`` names them
-for a shell. It ends with its standard input, or by a signal.
+for a shell. ``issuer/signing.key`` is for programs that sign tokens in the issuer's place. It ends with its standard input, or by a signal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tests.servers.ca import written
 from tests.servers.site import Site
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def main(folder: str, *where: str) -> int:
     try:
         env = site.credentials(path / "credentials")
         env |= {"STORAGE": site.storage.url, "STORAGE_HTTPS": site.storage.https, "ISSUER": site.issuer.url}
+        written(path / "issuer" / "signing.key", site.issuer.signing_key(), 0o600)
         (path / "env").write_text("".join(f"export {name}='{value}'\n" for name, value in env.items()))
         print(path / "env", flush=True)
         sys.stdin.read()

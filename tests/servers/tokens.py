@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.servers.ca import now
 
@@ -89,6 +90,10 @@ class Issuer:
         claims = {**self.claims(lifetime), **changed}
         kept = {claim: value for claim, value in claims.items() if value is not None}
         return jwt.encode(kept, self.key, algorithm="ES256", headers={"kid": KEY_ID})
+
+    def signing_key(self) -> bytes:
+        """The private key, in PEM as OpenSSL has always written those of elliptic curves."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
     def refresh_token(self) -> str:
         """An opaque token with which new ones are got; never to leave the submit host."""

@@ -1,9 +1,10 @@
-"""Real credentials on real batch systems: HTCondor's own ways for them, and storage from every worker."""
+"""Real credentials on real batch systems: HTCondor's own ways for them, storage from every worker, and no leaks."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
-from dataclasses import dataclass
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,115 +13,22 @@ import pytest
 from fasthep_validate import process
 from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.models.report import Report
+from tests.canaries import leaks
 from tests.servers.xrootd import HELLO
-from tests.testbed.places import CHECKOUT
+from tests.testbed.credential_site import HOME, PRODUCER, Watch, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.testbed.credential_site import Servers
 
-    from tests.testbed.fixtures import Site
+__all__ = ["servers"]
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
-NODES = ("submit", "wn1", "wn2")
-HOME = "/home/alice/credentials"
-PRODUCER = "_condor_SEC_CREDENTIAL_PRODUCER=/usr/local/lib/testbed/produce-ccache"
-ENVIRONMENT = (
-    PRODUCER,
-    f"X509_USER_PROXY={HOME}/proxy.pem",
-    f"KRB5CCNAME=FILE:{HOME}/ccache",
-    f"BEARER_TOKEN_FILE={HOME}/token",
-)
-# Every node knows whom to trust; the submit node alone has alice's credentials.
-TRUST = """
-set -e
-mkdir -p /etc/grid-security && cd /etc/grid-security && base64 -d | tar -xf -
-cp kdc/krb5.conf /etc/krb5.conf && cp -r trust/* .
-"""
-OWN = f"rm -rf {HOME} && cp -r /srv/site/credentials {HOME} && chown -R alice: {HOME} && chmod 700 {HOME}"
-# How the credentials come to the jobs.
-TRAVEL = {
-    "htcondor": {"x509": "x509userproxy", "kerberos": "sendcredential", "token": "transfer"},
-    "slurm": {"x509": "transfer", "kerberos": "transfer", "token": "transfer"},
-}
 JOB = """\
 #!/bin/sh
 env | grep -E '^(X509_USER_PROXY|KRB5CCNAME)='
 stat -c %a "${X509_USER_PROXY:-${KRB5CCNAME#FILE:}}"
 XrdSecPROTOCOL=$1 xrdfs "$2" cat "$3"
 """
-ENDPOINT = "{name}: {{url: '{url}', credential: {credential}, read: /store/{folder}/hello.txt, write: /store/{folder}}}"
-
-
-@dataclass(frozen=True)
-class Servers:
-    """The servers of ``tests.servers`` on the submit node, known to all nodes."""
-
-    site: Site
-    storage: str
-    https: str
-
-    def make_known(self) -> None:
-        """Let every node trust the servers, and give alice her credentials where she submits."""
-        tar = "tar -C /srv/site -cf - trust kdc/krb5.conf | base64"
-        packed = self.site.output("submit", "sh", "-c", tar, user="root")
-        for node in NODES:
-            done = self.site.run(node, "sh", "-c", TRUST, user="root", input=packed)
-            assert done.ok, done
-        self.site.output("submit", "sh", "-c", OWN, user="root")
-
-    def profile(self, system: str, *, read: str = "hello.txt") -> str:
-        """A profile that needs all three credentials and tries them one by one."""
-        endpoints = (
-            ("x509", "gsi", self.storage),
-            ("kerberos", "krb5", self.storage),
-            ("token", "token", self.https),
-        )
-        lines = [
-            ENDPOINT.format(name=credential, url=url, credential=credential, folder=folder)
-            for credential, folder, url in endpoints
-        ]
-        needs = [f"{kind}: {{need: required, travel: {way}}}" for kind, way in TRAVEL[system].items()]
-        return (
-            f"extends: testbed-{system}\ncredentials: {{{', '.join(needs)}}}\n"
-            f"storage: {{endpoints: {{{', '.join(lines)}}}}}\n".replace("hello.txt", read)
-        )
-
-
-@pytest.fixture(scope="module")
-def servers(testbed: Site) -> Iterator[Servers]:
-    """Started on the submit node, ended by the end of their standard input."""
-    command = testbed.output("submit", "readlink", "/usr/local/bin/fasthep-validate")
-    python = str(Path(command).with_name("python"))
-    words = (
-        f"--chdir={CHECKOUT}",
-        python,
-        "-m",
-        "tests.servers",
-        "/srv/site",
-        "submit.testbed",
-        "10.77.0.10",
-    )
-    testbed.output("submit", "rm", "-rf", "/srv/site", user="root")
-    child = process.spawn(
-        testbed.argv("submit", "env", *words, user="root"),
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        cwd=Path("/"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert child.stdin
-    assert child.stdout
-    try:
-        said = child.stdout.readline().decode().strip()
-        assert said == "/srv/site/env", said
-        lines = testbed.output("submit", "cat", said).splitlines()
-        told = dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in lines)
-        made = Servers(testbed, told["STORAGE"], told["STORAGE_HTTPS"])
-        made.make_known()
-        yield made
-    finally:
-        child.communicate(timeout=30)  # closes its standard input
 
 
 @pytest.mark.parametrize(
@@ -152,39 +60,38 @@ def test_htcondor_brings_the_credential(servers: Servers, method: str, folder: s
     assert f"{words}\n" == HELLO
 
 
-def validate(
-    servers: Servers, system: str, name: str, profile: str
-) -> tuple[Report, dict[str, WorkerEvidence]]:
-    """Run the command as alice; its report and the evidence of the workers."""
-    site, outdir = servers.site, f"/home/alice/{name}-{system}"
-    site.write("submit", f"{outdir}.yaml", profile)
-    command = (
-        "env",
-        "HOME=/home/alice",
-        *ENVIRONMENT,
-        "fasthep-validate",
-        "--site",
-        f"{outdir}.yaml",
-        "--outdir",
-        outdir,
-    )
-    done = site.run("submit", *command, timeout=200)
+def validate(servers: Servers, name: str, profile: str) -> tuple[Report, dict[str, WorkerEvidence]]:
+    """Run the command as alice, and look for her secrets in all that it does; its report and the workers' evidence."""
+    site = servers.site
+    with Watch(site) as watch:
+        done = site.run("submit", *servers.command(name, profile), timeout=200)
     assert "Traceback" not in done.stdout + done.stderr
-    latest = f"{outdir}/{name}-{system}/latest"
+    latest = f"/home/alice/{name}/{name}/latest"
     assert site.run("submit", "test", "-d", latest).ok, done.stdout + done.stderr
     seen = site.output("submit", "cat", f"{latest}/debug/distributed/results/report.json")
     workers = {
         worker: site.output("submit", "cat", f"{latest}/evidence/{worker}.json")
         for worker in ("default-0", "default-1")
     }
+    no_leak(servers, name, {**watch.texts(), "said": (done.stdout + done.stderr).encode()})
     return Report.model_validate_json(seen), {
         worker: WorkerEvidence.model_validate_json(text) for worker, text in workers.items()
     }
 
 
+def no_leak(servers: Servers, name: str, texts: dict[str, bytes]) -> None:
+    """Nothing that was seen, and nothing that is on the nodes now, has a piece of a secret in it."""
+    kept = servers.kept(name)
+    assert any("/evidence/" in path for path in kept) or any(path.endswith(".log") for path in kept)
+    told = b"".join(texts.values())
+    assert b"ClusterId =" in told or b"JobId=" in told
+    assert b"launch.py" in told
+    assert leaks(servers.canaries(), {**kept, **texts}) == []
+
+
 @pytest.mark.parametrize("system", ["htcondor", "slurm"])
 def test_storage_from_every_worker(servers: Servers, system: str) -> None:
-    report, workers = validate(servers, system, "storage", servers.profile(system))
+    report, workers = validate(servers, f"storage-{system}", servers.profile(system))
     storage = {(result.worker, result.id): result for result in report.checks if result.family == "storage"}
     wrong = {
         where: result.message for where, result in storage.items() if result.outcome not in {"pass", "warn"}
@@ -200,9 +107,38 @@ def test_storage_from_every_worker(servers: Servers, system: str) -> None:
 
 def test_storage_that_fails_has_a_cause(servers: Servers) -> None:
     """The file of no endpoint is there: the check fails with one cause, the others are blocked or pass."""
-    report, _ = validate(servers, "slurm", "absent", servers.profile("slurm", read="absent.txt"))
+    report, _ = validate(servers, "absent-slurm", servers.profile("slurm", read="absent.txt"))
     assert report.verdict == "fail"
     failed = {result.id: result.cause for result in report.checks if result.outcome == "fail"}
     assert set(failed) == {"storage.read"}
     assert failed["storage.read"]
     assert failed["storage.read"].id == "FHV-storage-009"
+
+
+@pytest.mark.parametrize("system", ["htcondor", "slurm"])
+def test_a_crash_tells_nothing(servers: Servers, system: str, tmp_path: Path) -> None:
+    """The scheduler dies of a signal that leaves a trace while the workers run; no copy is left on any node."""
+    site, name = servers.site, f"crash-{system}"
+    command = servers.command(name, servers.profile(system))
+    said = tmp_path / "said"
+    with Watch(site) as watch, said.open("wb") as stream:
+        child = process.spawn(
+            site.argv("submit", *command),
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            cwd=Path("/"),
+            stdin=subprocess.DEVNULL,
+            stdout=stream.fileno(),
+            stderr=stream.fileno(),
+        )
+        deadline = time.monotonic() + 90
+        while b"default-0 registered ok" not in said.read_bytes():
+            assert time.monotonic() < deadline, said.read_text()
+            time.sleep(0.2)
+        site.output(
+            "submit", "pkill", f"-{signal.SIGABRT.name}", "-u", "alice", "-f", "worker/hub.py", user="root"
+        )
+        assert child.wait(120) not in {0, -signal.SIGABRT}
+    no_leak(servers, name, {**watch.texts(), "said": said.read_bytes()})
+    for node in site.state.nodes:
+        left = "find /tmp /var/lib/condor/execute -name x509.pem -o -name krb5cc -o -name bearer_token"
+        assert site.output(node, "sh", "-c", left, user="root") == ""

@@ -6,8 +6,10 @@ import base64
 import io
 import subprocess
 import tarfile
+import tempfile
 import threading
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 NODES = ("submit", "wn1", "wn2")
 HOME = "/home/alice/credentials"
+OAUTH = "/var/lib/condor/credentials-oauth"
 PRODUCER = "_condor_SEC_CREDENTIAL_PRODUCER=/usr/local/lib/testbed/produce-ccache"
 ENVIRONMENT = (
     PRODUCER,
@@ -202,3 +205,49 @@ def servers(testbed: Site) -> Iterator[Servers]:
         yield made
     finally:
         child.communicate(timeout=30)  # closes its standard input
+
+
+MODULES = """
+set -e
+place=$(python3 -c 'import site; print(site.getsitepackages()[0])')
+mkdir -p "$place" && tar -C "$place" -xf -
+"""
+SIGNING = "LOCAL_CREDMON_PRIVATE_KEY = /srv/site/issuer/signing.key\nLOCAL_CREDMON_ISSUER = {issuer}\n"
+
+
+@pytest.fixture(scope="module")
+def token_daemon(servers: Servers) -> Iterator[Servers]:
+    """HTCondor's own credmon for OAuth, which signs tokens in the place of the issuer that storage trusts."""
+    pytest.importorskip("scitokens", reason="HTCondor's credmon needs it: pip install scitokens six")
+    site = servers.site
+    with tempfile.TemporaryFile() as packed:
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for name in ("scitokens", "jwt", "six"):
+                file = Path(str(import_module(name).__file__))
+                path = file.parent if file.name == "__init__.py" else file
+                archive.add(path, path.name, filter=lambda info: None if "__pycache__" in info.name else info)
+        packed.seek(0)
+        subprocess.run(
+            site.argv("submit", "sh", "-c", MODULES, user="root"), stdin=packed, check=True, timeout=60
+        )
+    site.write(
+        "submit", "/etc/condor/config.d/90-issuer.config", SIGNING.format(issuer=servers.issuer), user="root"
+    )
+    child = process.spawn(
+        site.argv("submit", "/usr/sbin/condor_credmon_oauth", user="root"),
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        cwd=Path("/"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        ready = f"{OAUTH}/CREDMON_COMPLETE"
+        site.output(
+            "submit", "timeout", "20", "sh", "-c", f"until [ -e {ready} ]; do sleep 0.2; done", user="root"
+        )
+        yield servers
+    finally:
+        site.run("submit", "sh", "-c", f"kill $(cat {OAUTH}/pid); rm -rf {OAUTH}/*", user="root")
+        process.kill_group(child)
+        child.wait()

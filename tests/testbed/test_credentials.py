@@ -15,12 +15,12 @@ from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.models.report import Report
 from tests.canaries import leaks
 from tests.servers.xrootd import HELLO
-from tests.testbed.credential_site import HOME, PRODUCER, Watch, servers
+from tests.testbed.credential_site import HOME, PRODUCER, Watch, servers, token_daemon
 
 if TYPE_CHECKING:
     from tests.testbed.credential_site import Servers
 
-__all__ = ["servers"]
+__all__ = ["servers", "token_daemon"]
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
 JOB = """\
@@ -70,8 +70,9 @@ def validate(servers: Servers, name: str, profile: str) -> tuple[Report, dict[st
     assert site.run("submit", "test", "-d", latest).ok, done.stdout + done.stderr
     seen = site.output("submit", "cat", f"{latest}/debug/distributed/results/report.json")
     workers = {
-        worker: site.output("submit", "cat", f"{latest}/evidence/{worker}.json")
-        for worker in ("default-0", "default-1")
+        Path(worker).stem: site.output("submit", "cat", f"{latest}/evidence/{worker}")
+        for worker in site.output("submit", "ls", f"{latest}/evidence").split()
+        if worker.startswith("default-")
     }
     no_leak(servers, name, {**watch.texts(), "said": (done.stdout + done.stderr).encode()})
     return Report.model_validate_json(seen), {
@@ -142,3 +143,40 @@ def test_a_crash_tells_nothing(servers: Servers, system: str, tmp_path: Path) ->
     for node in site.state.nodes:
         left = "find /tmp /var/lib/condor/execute -name x509.pem -o -name krb5cc -o -name bearer_token"
         assert site.output(node, "sh", "-c", left, user="root") == ""
+
+
+SCOPES = "read:/ write:/"  # of SciTokens, which is what this credmon signs
+OAUTH = """\
+extends: testbed-htcondor
+execution: {{pools: {{default: {{workers: 1}}}}}}
+credentials:
+  token:
+    {{need: required, travel: oauth_services, service: testbed, issuers: ['{issuer}'], scopes: [{scopes}], audience: {audience}}}
+storage:
+  endpoints:
+    disk: {{url: '{url}', credential: token, read: /store/token/hello.txt, write: /store/token}}
+"""
+
+
+def test_htcondor_gets_the_token(token_daemon: Servers) -> None:
+    """A request is stored with credd, HTCondor's credmon signs a token, and the worker reads it out of its JSON."""
+    servers, name = token_daemon, "oauth"
+    site, audience = servers.site, "ANY"
+    scopes = ", ".join(SCOPES.split())
+    profile = OAUTH.format(issuer=servers.issuer, url=servers.https, scopes=scopes, audience=audience)
+    done = site.run("submit", *servers.command(name, profile), timeout=100)
+    assert "condor_submit refused the job" in done.stdout + done.stderr  # nothing is stored yet
+    store = (
+        f"echo '{{}}' | /usr/sbin/condor_store_cred add-oauth -s testbed -S '{SCOPES}' -A '{audience}' -i -"
+    )
+    site.output("submit", "sh", "-c", store)
+    report, workers = validate(servers, name, profile)
+    assert report.verdict == "pass", report.sentence
+    probe = workers["default-0"].probe
+    assert probe
+    (seen,) = probe.credentials or ()
+    assert seen.token
+    assert seen.token.issuer == servers.issuer
+    assert (seen.mode, Path(seen.place).name) == ("0600", "bearer_token")
+    assert "/var/lib/condor/execute/" in seen.place
+    assert {access.credential for access in probe.storage or ()} == {"token"}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 import time
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 
+from fasthep_validate import process
 from fasthep_validate.causes import FAULTS
 from fasthep_validate.credentials.chain import verified
+from fasthep_validate.models.credential import CredentialSeen
 from fasthep_validate.worker import probe_x509
 from tests.credentials import codes, judged, put, seen
 from tests.servers.ca import Authority, Pair, now
@@ -20,9 +26,7 @@ from tests.servers.voms import Vo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
-    from fasthep_validate.models.credential import CredentialSeen
     from tests.servers.proxies import Kind
 
 HOUR = timedelta(hours=1)
@@ -127,11 +131,40 @@ def test_others_must_not_read_it(grid: Grid, mode: int, expected: list[str]) -> 
     assert codes(judged(seen("x509", grid.environ(path)), NEEDS)) == expected
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file to somebody else")
 def test_a_file_of_somebody_else(grid: Grid) -> None:
-    found = grid.look(grid.proxy()).model_copy(update={"mine": False, "owner": 12345})
-    (fault,) = judged(found, NEEDS)
+    path = put(grid.folder / "theirs.pem", grid.proxy().proxy_pem())
+    os.chown(path, 12345, -1)
+    (fault,) = judged(seen("x509", grid.environ(path)), NEEDS)
     assert fault.code == "not-owner"
     assert "user id 12345" in fault.words
+
+
+UNPRIVILEGED = """\
+import json, os, sys
+from fasthep_validate.worker.probe_credentials import look
+path = sys.argv[1]
+os.chmod(path, 0)
+os.chown(path, 65534, 65534)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(json.dumps(look("x509", {"X509_USER_PROXY": path}, os.geteuid())))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who is not")
+def test_a_file_that_cannot_be_read(grid: Grid) -> None:
+    """Root reads every file, so another process looks, as somebody else."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        path = put(Path(folder) / "proxy.pem", grid.proxy().proxy_pem())
+        words = [sys.executable, "-c", UNPRIVILEGED, str(path)]
+        done = process.run(words, timeout=60)
+    found = CredentialSeen.model_validate_json(done.stdout)
+    (fault,) = judged(found, NEEDS)
+    assert (fault.code, found.mode, found.mine) == ("unreadable", "0000", True)
+    assert "Permission denied" in fault.words
 
 
 def test_nothing_there_says_where_it_looked() -> None:

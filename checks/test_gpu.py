@@ -56,12 +56,16 @@ def test_devices(worker: Worker) -> None:
 
 
 def test_driver_new_enough(worker: Worker) -> None:
-    """The driver supports the CUDA that the environment brings, also what conda packages ask of it (``__cuda``).
+    """The driver supports the CUDA that the environment brings, also what its conda packages ask of it (``__cuda``).
 
     Remedy: build the environment for the driver's CUDA (``cuda-version``, ``cupy-cuda12x``), or ask for nodes with a
     newer driver.
     """
-    _answer(worker, "runtime")
+    gpu = _answer(worker, "runtime")
+    floor = worker.run.pack.manifest.floors.get("__cuda", "")
+    assert _ordered(gpu.driver_cuda) >= _ordered(floor), (
+        f"the pack needs __cuda >={floor}, the driver supports CUDA {gpu.driver_cuda or '(not known)'}"
+    )
 
 
 def test_compilers(worker: Worker) -> None:
@@ -198,6 +202,10 @@ def _judge(step: GpuStep) -> None:
     if step.skipped:
         not_applicable(step.skipped)
     assert step.ok, step.error
+
+
+def _ordered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _on_same_node(one: Worker, other: Worker) -> bool:

@@ -79,6 +79,8 @@ class CudaJit:
         functions = {name: function_at(name, place, given) for name, place in self.functions.items()}
         self.install()
         cuda = cuda_module(self.target)
+        if self.simulate and not is_simulator(cuda):
+            raise RuntimeError(f"{cuda.__name__} has no simulator. Use target 'numba', or a GPU.")
         needs_device(cuda)
         ready = ctx.setdefault("cuda_jit_compiled", {})
         fresh = []

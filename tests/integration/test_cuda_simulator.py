@@ -13,22 +13,24 @@ import subprocess
 import sys
 import venv
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 
 from fasthep_validate import process
+from fasthep_validate.causes import explain_gpu
 from fasthep_validate.modifiers import registered
 from fasthep_validate.worker import modified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.integration.conftest import User
 
 pytestmark = [pytest.mark.pools, pytest.mark.slow, pytest.mark.timeout(600)]
+HAS_DRIVER = Path("/proc/driver/nvidia/version").exists()
 PACKAGES = ("dask", "distributed", "fasthep-flow", "fasthep-carpenter", "numba==0.68.1")
 
 
@@ -234,6 +236,68 @@ def test_no_gpu_is_an_error_in_the_drivers_words(python: Callable[..., Any], tmp
     done = python(KERNELS, shipped(tmp_path), json.dumps({"functions": ["energy"]}))
     assert not done.ok
     assert "no GPU that numba.cuda can use: CudaSupportError: Error at driver init" in done.stderr
+
+
+# --- numba-cuda in the place of numba's own target
+
+
+NUMBA_CUDA = (
+    "numba-cuda==0.30.4", "cuda-bindings==13.*", "cuda-core", "cuda-pathfinder", "nvidia-cuda-runtime==13.*", "packaging",
+)  # fmt: skip
+COMPILERS = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+import probe_cuda
+from probe_config import Config
+found = probe_cuda.runtime(Config(root=sys.prefix, gpus=1), {"driver_cuda": "13.0"})
+print(found["packages"]["numba-cuda"], found["environment_cuda"].partition(".")[0])
+probe_cuda.compilers(Config(root=sys.prefix, gpus=1), found)
+"""
+
+
+@pytest.fixture(scope="session")
+def numba_cuda(simulator: Path) -> Path:
+    """The environment with numba, and numba-cuda over it; NVRTC is left out."""
+    home = simulator.parent / "numba-cuda"
+    with FileLock(simulator.parent / "numba-cuda.lock"):
+        if not (home / "done").exists():
+            venv.create(home, with_pip=False, symlinks=True)
+            (below,) = simulator.glob("lib/python3*/site-packages")
+            (site,) = home.glob("lib/python3*/site-packages")
+            (site / "below.pth").write_text(f"{below}\n")
+            pip: list[str | Path] = [sys.executable, "-m", "pip", "-q", "--python", home / "bin" / "python"]
+            subprocess.run([*pip, "install", "--no-deps", *NUMBA_CUDA], check=True)
+            (home / "done").touch()
+    return home / "bin" / "python"
+
+
+def test_numba_cuda_compiles_where_it_is_installed(numba_cuda: Path, tmp_path: Path) -> None:
+    words = json.dumps({"functions": ["energy"], "simulate": True})
+    done = process.run([numba_cuda, "-c", KERNELS, shipped(tmp_path), words], timeout=120, cwd=tmp_path)
+    assert done.ok, done.stderr
+    (worst, first), (_, second) = map(json.loads, done.stdout.splitlines())
+    assert worst <= 1e-12
+    assert (first["implementation"], first["simulated"]) == ("NVIDIA", True)
+    assert second["cache_hits"] == ["energy"]
+
+
+@pytest.mark.skipif(HAS_DRIVER, reason="this machine has an NVIDIA driver")
+def test_numba_cuda_without_a_driver_and_without_nvrtc(numba_cuda: Path, tmp_path: Path) -> None:
+    words = json.dumps({"functions": ["energy"]})
+    done = process.run([numba_cuda, "-c", KERNELS, shipped(tmp_path), words], timeout=120, cwd=tmp_path)
+    assert cause_of(done) == "FHV-gpu-001"
+    worker = os.path.dirname(modified.__file__)  # noqa: PTH120 - text for an argument
+    done = process.run([numba_cuda, "-c", COMPILERS, worker], timeout=60, cwd=tmp_path)
+    assert done.stdout.split() == ["0.30.4", "13"]
+    assert cause_of(done) == "FHV-gpu-005"
+
+
+def cause_of(done: process.Completed) -> str:
+    """The cause that the last line of a traceback shows."""
+    assert not done.ok
+    cause = explain_gpu(done.stderr.strip().rpartition("\n")[2])
+    assert cause is not None, done.stderr
+    return cause.id
 
 
 CARPENTER = """\

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.testbed.sites import System
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
+# How each system names a GPU that it grants, and its own variable for it.
+GRANTED = {"htcondor": ("short-uuid", "_CONDOR_AssignedGPUs"), "slurm": ("index", "SLURM_STEP_GPUS")}
 
 
 def outcomes(seen: Report, check: str) -> dict[str, str]:
@@ -44,7 +46,16 @@ def test_two_pools_on_one_scheduler(testbed: Site, system: System) -> None:
     assert gpu.dask.resources["GPU"] == 1
     assert gpu.probe is not None
     assert gpu.probe.environment is not None
-    assert gpu.probe.environment.get("CUDA_VISIBLE_DEVICES"), "the batch system says which GPU was granted"
+    seen_gpu = gpu.probe.gpu
+    assert seen_gpu is not None
+    assert seen_gpu.grant is not None
+    form, variable = GRANTED[system.name]
+    assert (seen_gpu.grant.requested, seen_gpu.grant.forms) == (1, (form,))
+    assert seen_gpu.grant.visible == (seen_gpu.grant.variables[variable],), (
+        "as the batch system says by its own"
+    )
+    assert [(step.name, step.ok) for step in seen_gpu.steps] == [("grant", True), ("driver", False)]
+    assert outcomes(seen, "gpu.granted")["gpu-0"] == "pass"
     assert gpu.dask.provenance is not None
     assert gpu.dask.provenance.root.startswith(system.scratch)
     assert gpu.dask.provenance.outside == ()

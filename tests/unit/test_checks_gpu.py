@@ -10,6 +10,7 @@ import pytest
 
 from checks import test_gpu as checks
 from checks import test_modifiers
+from fasthep_validate.causes import explain_gpu
 from fasthep_validate.models.gpu import GpuDevice, GpuEvidence, GpuProcess, GpuSpeed, GpuStep
 from fasthep_validate.models.probe import NodeProbe
 from fasthep_validate.models.profile import GpuReference, GpuSettings
@@ -19,7 +20,7 @@ from fasthep_validate.report.junit import junit
 from fasthep_validate.report.summary import summary_text
 from fasthep_validate.report.table import table
 from fasthep_validate.report.verdict import apply_optional, count, verdict
-from fasthep_validate.testing import changed, compute, good_run, good_site, good_worker
+from fasthep_validate.testing import changed, compute, good_pack, good_run, good_site, good_worker
 from fasthep_validate.worker import probe_gpu
 
 if TYPE_CHECKING:
@@ -110,6 +111,23 @@ def test_package_that_nobody_needs(tmp_path: Path) -> None:
     steps = [*SEEN.steps[:7], GpuStep(name="cupy", ok=True, skipped="cupy is not in the environment")]
     result = found(tmp_path, checks.test_cupy_computes, SEEN.model_copy(update={"steps": tuple(steps)}))
     assert (result.outcome, result.message) == ("n/a", "cupy is not in the environment")
+
+
+@pytest.mark.parametrize(
+    ("floor", "outcome"), [("", "pass"), ("12.4", "pass"), ("12.10", "fail"), ("13", "fail")]
+)
+def test_floor_of_the_pack(tmp_path: Path, floor: str, outcome: str) -> None:
+    """As the manifest has it since the pack was made."""
+    pack = changed(good_pack(), "manifest.floors", {"__cuda": floor} if floor else {})
+    gpu = SEEN.model_copy(update={"driver_cuda": "12.4"})
+    run = good_run(tmp_path, site=site(), pack=pack, workers=(evidence(gpu),))
+    result = compute(checks.test_driver_new_enough, run.workers["default-0"])
+    assert result.outcome == outcome
+    if outcome == "fail":
+        assert result.message == f"the pack needs __cuda >={floor}, the driver supports CUDA 12.4"
+        cause = explain_gpu(result.message)
+        assert cause is not None
+        assert cause.id == "FHV-gpu-002"
 
 
 def test_reducer_that_does_not_work_is_a_warning(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fasthep_validate.modifiers.cuda_jit import CudaJit, compiled, identity
+from fasthep_validate.modifiers.cuda_jit import SIMULATOR, CudaJit, compiled, identity
 
 NODE = SimpleNamespace(id="stage.A")
 FACTOR = 2
@@ -79,6 +79,18 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     modifier = CudaJit(functions=["a"], target=target)
     with pytest.raises(RuntimeError, match=r"numba has no CUDA in the worker environment \(numba"):
+        modifier.before_node(node=NODE, inputs={}, ctx={"cuda_jit_functions": {"a": scaled}})
+
+
+def test_simulation_is_not_asked_of_a_compiler_that_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numba-cuda's successor, which is 239 MB, so that an object stands in."""
+    monkeypatch.setenv(SIMULATOR, "1")  # it would be set, and stay
+    jit = SimpleNamespace(__module__="numba_cuda_mlir.decorators")
+    successor = SimpleNamespace(__name__="numba_cuda_mlir.cuda", jit=jit)
+    monkeypatch.setitem(sys.modules, "numba_cuda_mlir.cuda", successor)
+    monkeypatch.setitem(sys.modules, "numba_cuda_mlir", SimpleNamespace(cuda=successor))
+    modifier = CudaJit(functions=["a"], target="numba-cuda-mlir", simulate=True)
+    with pytest.raises(RuntimeError, match=r"^numba_cuda_mlir\.cuda has no simulator"):
         modifier.before_node(node=NODE, inputs={}, ctx={"cuda_jit_functions": {"a": scaled}})
 
 

@@ -14,6 +14,7 @@ from fasthep_validate.worker import installed, modified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fasthep_validate.worker.installed import Source
     from fasthep_validate.worker.modified import Spec
@@ -117,6 +118,23 @@ def test_parameters_are_looked_at_before_anything_starts(
     name: str, params: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert parameter_problem(name, params) == problem
+
+
+def test_entry_points_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered by name without being imported here; they cannot take the place of ours."""
+    info = tmp_path / "ourlab-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ourlab\nVersion: 1\n")
+    lines = (
+        "[fasthep_validate.modifiers]",
+        "ourlab.calibrate = ourlab:Calibrate",
+        "gpu.preload = ourlab:Mine",
+    )
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    known = registered()
+    assert (known["ourlab.calibrate"].impl, known["ourlab.calibrate"].source) == ("ourlab:Calibrate", None)
+    assert known["gpu.preload"].source is not None
 
 
 def test_own_modifiers_travel_as_text() -> None:

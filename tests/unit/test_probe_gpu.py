@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import shutil
 import sys
 import time
@@ -17,16 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from checks import test_gpu as checks
 from fasthep_validate import bundled, process
+from fasthep_validate.causes import explain_gpu
 from fasthep_validate.models.gpu import GpuEvidence
 from fasthep_validate.models.probe import NodeProbe
 from fasthep_validate.plan import SHIPPED
+from fasthep_validate.testing import changed, compute, good_pack, good_run, good_site, good_worker
 from fasthep_validate.worker import probe_cuda, probe_gpu, probe_gpu_work
 from fasthep_validate.worker.probe_config import Config
 from fasthep_validate.worker.probe_cuda import Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from fasthep_validate.view import Worker
 
 UUID = "GPU-ddc1c098-2b3a-4c5d-8e9f-0123456789ab"
 OTHER = "GPU-00000000-2b3a-4c5d-8e9f-0123456789ab"
@@ -380,11 +386,11 @@ def job(tmp_path: Path) -> Path:
     return folder
 
 
-def probed(job: Path, **changes: Any) -> NodeProbe:
+def probed(job: Path, env: Mapping[str, str] | None = None, **changes: Any) -> NodeProbe:
     settings = {"root": sys.prefix, "scratch": ".", "timeout": 30, "gpus": 1, **changes}
     (job / "in").write_text(json.dumps(settings))
     argv = [sys.executable, str(job / "probe.py"), "in", "out"]
-    done = process.run(argv, timeout=100, cwd=job)
+    done = process.run(argv, timeout=100, cwd=job, env={**os.environ, **(env or {})})
     assert done.ok, done.stderr
     return NodeProbe.model_validate_json((job / "out").read_bytes())
 
@@ -395,6 +401,33 @@ def test_node_without_a_driver(job: Path) -> None:
     assert seen is not None
     assert [(step.name, step.ok) for step in seen.steps] == [("grant", True), ("driver", False)]
     assert seen.steps[-1].error.startswith("no NVIDIA driver on this node: NVML Shared Library Not Found")
+
+
+@pytest.mark.parametrize(
+    ("told", "check", "cause"),
+    [
+        pytest.param("0", checks.test_driver, "FHV-gpu-001", marks=no_driver),
+        ("NoDevFiles", checks.test_granted, "FHV-gpu-003"),
+        ("0,1", checks.test_granted, "FHV-gpu-020"),
+        ("CUDA0", checks.test_granted, "FHV-gpu-022"),
+    ],
+)
+def test_node_that_lacks_something_is_judged(
+    job: Path, tmp_path: Path, told: str, check: Callable[[Worker], None], cause: str
+) -> None:
+    """The real probe on this machine, with the pack of a GPU environment, and the cause that the report has."""
+    seen = probed(job, {"CUDA_VISIBLE_DEVICES": told})
+    (pool,) = good_site().execution.pools
+    resources = pool.resources.model_copy(update={"gpus": 1})
+    site = changed(good_site(), "execution.pools", (pool.model_copy(update={"resources": resources}),))
+    pack = changed(good_pack(), "manifest.floors", {"__cuda": "12.6"})
+    workers = [changed(good_worker(), "probe.gpu", seen.gpu)]
+    worker = good_run(tmp_path / "run", site=site, pack=pack, workers=workers).workers["default-0"]
+    found = compute(check, worker)
+    known = explain_gpu(found.message)
+    assert (found.outcome, known and known.id) == ("fail", cause), found.message
+    later = compute(checks.test_driver_new_enough, worker)
+    assert (later.outcome, later.blocked_by.startswith("gpu.")) == ("blocked", True)
 
 
 def test_no_question_where_no_gpu_is_asked_for(job: Path) -> None:

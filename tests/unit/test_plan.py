@@ -188,3 +188,6 @@ def test_dask_settings() -> None:
     settings = json.loads(dask_settings("/private/scratch"))
     assert settings["distributed"]["comm"]["require-encryption"] is True
     assert settings["temporary-directory"] == "/private/scratch"
+    assert settings["distributed"]["diagnostics"]["nvml"] is False, (
+        "a driver that was updated must not stop Dask"
+    )

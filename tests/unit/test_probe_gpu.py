@@ -218,6 +218,34 @@ def test_driver_is_read(driver: Callable[..., None]) -> None:
     assert GpuEvidence.model_validate(facts).cuda_devices[0].compute_mode == "Default"
 
 
+class FakeNvml:
+    """In the place of libnvidia-ml.so.1, with the code that its start returns."""
+
+    def __init__(self, code: int) -> None:
+        def words(_: int) -> bytes:
+            return b"RM has detected an NVML/RM version mismatch."
+
+        def version(text: Any, _: int) -> int:
+            text.value = b"580.126"
+            return 0
+
+        self.nvmlErrorString = words
+        self.nvmlSystemGetDriverVersion = version
+        self.nvmlInit_v2 = lambda: code
+        self.nvmlShutdown = lambda: 0
+
+
+def test_driver_that_was_updated_under_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeNvml(0))  # there is no driver to answer
+    assert probe_cuda.nvml_driver() == "580.126"
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeNvml(18))
+    with pytest.raises(Wrong) as wrong:
+        probe_cuda.nvml_driver()
+    known = explain_gpu(str(wrong.value))
+    assert known is not None
+    assert known.id == "FHV-gpu-004"
+
+
 def test_more_devices_than_asked_for(driver: Callable[..., None]) -> None:
     driver(count=4)
     with pytest.raises(Wrong, match="4 GPUs are visible to the job, 1 asked for") as wrong:

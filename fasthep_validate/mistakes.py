@@ -82,7 +82,7 @@ def _of_secret(document: Document, path: Path) -> Problem:
     return Problem(
         scrub(document.place(path)),  # an option of the command line stands there as it was written
         "a password, key or token is written here",
-        "Take it out: profile, jobs and reports can be read by others. A job script may name a variable instead.",
+        "Take it out: profile, job descriptions and reports can be read by others.",
     )
 
 

@@ -823,7 +823,7 @@ token_credential() {
 service_token() { # FILE of HTCondor's credmon: a raw token is used as it lies, of a JSON a raw copy is kept fresh
     [ -s "$1" ] || { lacking token not-delivered "HTCondor brought no $1" && return 1; }
     BEARER_TOKEN_FILE=$1
-    case $(tr -d ' \t\r\n' <"$1" | cut -c 1) in
+    case $(head -c 1000 "$1" | LC_ALL=C tr -d ' \t\r\n' | cut -c 1) in
         '{') ;;
         *) return 0 ;;
     esac
@@ -833,9 +833,10 @@ service_token() { # FILE of HTCondor's credmon: a raw token is used as it lies, 
     keeper=$!
 }
 
-raw_token() { # FILE: the access token of a JSON becomes credentials/bearer_token, in one step
+raw_token() { # FILE: the access token of a JSON (characters: RFC 6750, 2.1) becomes credentials/bearer_token, in one step
     mkdir -p credentials && chmod 700 credentials &&
-        tr -d '\r\n' <"$1" | sed -n 's/.*"access_token"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' \
+        head -c 65536 "$1" | LC_ALL=C tr -d '\r\n' |
+        LC_ALL=C sed -n 's/.*"access_token"[[:blank:]]*:[[:blank:]]*"\([A-Za-z0-9._~+/=-]\{1,\}\)".*/\1/p' \
             >credentials/.bearer_token && [ -s credentials/.bearer_token ] &&
         mv -f credentials/.bearer_token credentials/bearer_token
 }

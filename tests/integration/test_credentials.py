@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fasthep_validate import process
 from tests import canaries
 from tests.ccache import FORWARDABLE, RENEWABLE, Cache, Entry
 from tests.credentials import put
@@ -42,6 +43,7 @@ credentials:
   kerberos: {need: required, realm: TEST.REALM}
   token: {need: required, scopes: ["storage.read:/"]}
 """
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
 @dataclass
@@ -133,15 +135,15 @@ def processes(user: User) -> dict[str, bytes]:
     """Arguments and environments of the processes of a run, but for the command that the user started."""
     found = {}
     own = {f"/proc/{child.pid}" for child in user.children}
-    for process in Path("/proc").glob("[0-9]*"):
-        if str(process) in own:
+    for place in Path("/proc").glob("[0-9]*"):
+        if str(place) in own:
             continue
         try:
-            about = {name: (process / name).read_bytes() for name in ("cmdline", "environ")}
+            about = {name: (place / name).read_bytes() for name in ("cmdline", "environ")}
         except OSError:
             continue
         if str(user.tmp).encode() in b"".join(about.values()):
-            found.update({f"{process}/{name}": text for name, text in about.items()})
+            found.update({f"{place}/{name}": text for name, text in about.items()})
     return found
 
 
@@ -273,11 +275,24 @@ def test_copies_that_a_killed_run_left_go_at_the_next_start(user: User, purse: P
 
 
 def test_a_password_in_the_profile_is_refused_and_not_repeated(user: User, purse: Purse) -> None:
-    line = f"  config: {{job_script_prologue: ['export https_proxy={purse.environ()['https_proxy']}']}}\n"
+    line = f"  config: {{job_extra_directives: ['--comment={purse.environ()['https_proxy']}']}}\n"
     done = user.run("--site", user.site(SITE.replace("timeouts:", f"{line}timeouts:")), "-v")
     assert done.code == 2, done.everything
     assert "a password, key or token is written here" in " ".join(done.everything.split())
     assert leaks(purse, written(user)) == []
+
+
+@pytest.mark.skipif(not FAKETIME, reason="needs Debian's package faketime")
+def test_a_worker_whose_clock_is_late(user: User, purse: Purse) -> None:
+    """Fifteen minutes: the token has not begun there, and Kerberos would be refused."""
+    script = user.home / "late.py"
+    script.write_text(LATE.format(library=FAKETIME[0]))
+    words = [sys.executable, script, "--site", user.site(SITE)]
+    done = process.run(words, env=user.environment(), cwd=user.home, timeout=120)
+    assert done.returncode == 1, done
+    causes = {check.id: check.cause.id for check in user.report().checks if check.cause}
+    assert causes["credentials.clock"] == "FHV-credential-050"
+    assert causes["credentials.token"] == "FHV-credential-040"
 
 
 def test_a_renewed_proxy_reaches_the_worker(user: User, purse: Purse) -> None:
@@ -298,6 +313,21 @@ def test_a_renewed_proxy_reaches_the_worker(user: User, purse: Purse) -> None:
     assert answer == f"{hashlib.sha256(fresh).hexdigest()} 600\n"
 
 
+LATE = """\
+from types import SimpleNamespace
+from fasthep_validate import process
+from fasthep_validate.batch import local
+
+LATE = dict(LD_PRELOAD="{library}", FAKETIME="-15m", FAKETIME_DISABLE_SHM="1")
+
+def spawn(argv, *, env, **rest):
+    return process.spawn(argv, env=dict(env, **LATE), **rest)
+
+local.process = SimpleNamespace(spawn=spawn, kill_group=process.kill_group)
+if __name__ == "__main__":
+    from fasthep_validate.cli import main
+    main()
+"""
 RENEWING = """\
 import hashlib, os, time
 from fasthep_validate import load_site, open_pools

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fasthep_validate import process
 from fasthep_validate.models.credential import CredentialSeen, Proxy, Ticket, TokenClaims
 from fasthep_validate.worker import probe_der, probe_kerberos, probe_token, probe_trust, probe_x509
-from fasthep_validate.worker.probe_file import Fault
+from fasthep_validate.worker.probe_file import LIMITS, Fault
 from tests.ccache import Cache, Entry
 from tests.credentials import judged
+from tests.job_script import SCRIPT
 from tests.servers.ca import Authority
 from tests.servers.proxies import proxy
 from tests.servers.voms import Vo
@@ -166,3 +170,61 @@ def test_deeply_nested_json_is_garbage() -> None:
     deep = base64.urlsafe_b64encode(b"[" * 11_000).rstrip(b"=")
     with pytest.raises(Fault, match="not JSON"):
         probe_token.facts(deep + b"." + deep + b".c2ln", "token")
+
+
+def test_memory_is_bounded_too() -> None:
+    """The largest files that are read, as bad as they can be, take no more than a few times their size."""
+    bombs = (
+        (probe_kerberos.facts, (b"\5\4\0\0" + b"\0" * LIMITS["kerberos"])[: LIMITS["kerberos"]]),
+        (probe_token.facts, jwt_of({"scope": "a " * 5000})[: LIMITS["token"]]),
+        (probe_token.facts, b"a.b." * (LIMITS["token"] // 4)),
+    )
+    for read, data in bombs:
+        tracemalloc.start()
+        try:
+            read(data, "somewhere")
+        except Fault as fault:
+            is_clear(fault)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10 * len(data) + 1_000_000
+
+
+# What a credmon may have written: ``bootstrap.sh`` takes the access token out of it with the tools of any node.
+RAW_TOKEN = "\n".join(
+    re.findall(r"^raw_token\(\) \{.*?^\}$", SCRIPT.read_text(), flags=re.MULTILINE | re.DOTALL)
+)
+
+
+def taken(folder: Path, content: bytes) -> bytes | None:
+    """What the job script makes of a credmon's file; ``None`` if it refuses it."""
+    raw = folder / "credentials" / "bearer_token"
+    raw.unlink(missing_ok=True)
+    (folder / "cms.use").write_bytes(content)
+    words = ["sh", "-c", f"umask 077\n{RAW_TOKEN}\nraw_token cms.use"]
+    done = process.run(words, timeout=5, cwd=folder)
+    assert done.returncode in {0, 1}
+    assert (done.returncode == 0) is raw.exists()
+    return raw.read_bytes().strip() if raw.exists() else None
+
+
+@settings(QUICK, max_examples=30)
+@given(
+    content=st.one_of(
+        st.binary(max_size=200),
+        damaged(b'{"access_token": "abc.def.ghi", "refresh_token": "never", "expires_in": 3600}'),
+        JSON.map(lambda value: json.dumps({"access_token": value, "refresh_token": "never"}).encode()),
+    )
+)
+def test_files_of_a_credmon(tmp_path: Path, content: bytes) -> None:
+    found = taken(tmp_path, content)
+    assert found is None or re.fullmatch(rb"[A-Za-z0-9._~+/=-]+", found)
+    assert found != b"never"
+
+
+def test_a_credmon_s_file_that_is_too_long(tmp_path: Path) -> None:
+    good = b'{"access_token": "abc.def.ghi"}'
+    assert taken(tmp_path, good) == b"abc.def.ghi"
+    begun = time.monotonic()
+    assert taken(tmp_path, b"x" * 50_000_000 + good) is None
+    assert time.monotonic() - begun < 2

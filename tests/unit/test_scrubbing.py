@@ -64,8 +64,8 @@ def test_what_is_a_secret(text: str, secret: bool) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        f"  config: {{job_script_prologue: ['{PROXY}']}}",
-        f"  config: {{job_script_prologue: [true, 'export T={TOKEN}'], nosuch: 1}}",
+        f"  config: {{job_extra_directives: ['{PROXY}']}}",
+        f"  config: {{job_extra_directives: [true, '--comment={TOKEN}'], nosuch: 1}}",
         "  config: {'http://me:hunter2@proxy': 1}",
     ],
 )
@@ -82,7 +82,7 @@ def test_so_is_one_on_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "here.yaml"
     path.write_text(SITE)
     with pytest.raises(ConfigError, match="a password, key or token") as told:
-        load_site(str(path), overrides=parse_overrides([], [f"config.job_script_prologue=['{PROXY}']"]))
+        load_site(str(path), overrides=parse_overrides([], [f"config.job_extra_directives=['{PROXY}']"]))
     assert "hunter2" not in str(told.value)
 
 

@@ -31,7 +31,7 @@ case $*: in
     *extract.py* | *node_cache.py*) echo "$3" >>extractions; exec {sys.executable} "$@" ;;
     *relocate.py*) echo "$4" >relocated; exit "$(cat relocate.code 2>/dev/null || echo 0)" ;;
     probe.py*) env >probe.env; echo "a word from the probe" >&2; cat probe.answer >"$3"; exit "$(cat probe.code)" ;;
-    launch.py*) exec sh ./worker.sh ;;
+    launch.py*) until [ -e "$3" ]; do sleep 0.02; done; exec sh ./worker.sh ;;
 esac
 """
 

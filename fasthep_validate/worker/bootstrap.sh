@@ -31,9 +31,10 @@ LOCK_WAIT=300 # seconds for another job of this node that extracts the same envi
 LOCK_BEAT=5   # seconds between two signs of life of a lock that is a directory
 LOCK_STALE=60 # seconds without one, after which nobody holds it any more
 WHOLE=.fasthep/whole # in a cached environment: it was extracted to its end
+GO=.fasthep-go # the node has been looked at: the worker may connect
 
 worker='' chirp='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes='' placed='' keeper=''
-partial='' lock='' beat='' cache='' cached=no why=''
+partial='' lock='' beat='' cache='' cached=no why='' ahead=''
 
 # ---- events ---------------------------------------------------------------------------------------
 
@@ -121,8 +122,9 @@ finish() {
     trap '' HUP INT TERM USR2 XCPU
     trap - EXIT
     unlock
+    [ -z "$ahead" ] || kill_all "$ahead"
     [ -z "$partial" ] || rm -rf -- "$partial"
-    [ -z "$notes" ] || rm -f "$notes"
+    [ -z "$notes" ] || rm -f "$notes" "$dir/$GO"
     remove_credentials
     if [ -n "$caught" ]; then
         event exited fail signal "signal $caught"
@@ -900,6 +902,10 @@ probed() {
     begin python
     scrub
     activation
+    # What the worker imports takes as long as the look at the node: it is imported meanwhile.
+    rm -f "$GO"
+    launch "$python" launch.py worker.args "$GO" </dev/null &
+    ahead=$!
     run launch "$python" probe.py probe.json.in probe.json || fail python-failed "exit code $?: $words"
     [ -s probe.json ] || fail python-failed 'probe.py left no probe.json'
     printf 'FHV-PROBE %s\n' "$(cat probe.json)"
@@ -907,8 +913,8 @@ probed() {
 }
 
 work() { # launch.py tells of the phase `connected` itself, and leads a process group of its own
-    launch "$python" launch.py worker.args </dev/null &
-    child=$!
+    child=$ahead ahead=''
+    : >"$GO"
     wait "$child"
     code=$?
     kill_all "$child"

@@ -1,9 +1,10 @@
-"""Start the Dask worker of a job: ``python launch.py worker.args``.
+"""Start the Dask worker of a job: ``python launch.py worker.args [GO]``.
 
 ``worker.args`` holds one argument of ``dask worker`` a line, the scheduler's address first. The run's certificates
 (``ca.pem``, ``worker.pem``, ``worker.key``) and Dask's settings (``dask.yaml``) lie beside this file.
 Three steps: set aside every Dask setting that is not the run's, see whether the scheduler can be
-reached over TLS (phase ``connected``), become the worker.
+reached over TLS (phase ``connected``), become the worker. With ``GO``, a file, Dask is imported first, and nothing else is
+done before that file is there.
 
 Exit codes: 64 usage, 70 the scheduler could not be reached, else those of ``dask worker``.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import json
 import os
 import signal
@@ -184,14 +186,28 @@ def hold_environment() -> None:
         fcntl.flock(handle, fcntl.LOCK_SH)
 
 
+def import_until(go: Path) -> None:
+    """Import what the worker needs, and wait for a file; what cannot be imported is told once it is needed."""
+    parent = os.getppid()
+    with contextlib.suppress(Exception):
+        importlib.import_module("distributed.cli.dask_worker")
+        importlib.import_module("distributed.nanny")
+    while not go.exists():
+        if os.getppid() != parent:
+            raise SystemExit(USAGE)
+        time.sleep(0.01)
+
+
 def main(argv: list[str]) -> int:
     """Run the worker; returns an exit code, or leaves by ``SystemExit`` from Dask's own command."""
-    if len(argv) != 2:
-        sys.stderr.write("usage: launch.py worker.args\n")
+    if len(argv) not in {2, 3}:
+        sys.stderr.write("usage: launch.py worker.args [GO]\n")
         return USAGE
     args = Path(argv[1]).read_text(encoding="utf-8").splitlines()
     lead_group()
     hold_environment()
+    for name in argv[2:]:
+        import_until(Path(name))
     if not connect(args):
         return UNREACHABLE
     from distributed.cli.dask_worker import main as dask_worker

@@ -350,6 +350,8 @@ def test_a_probe_that_fails_says_its_last_line(job: Job) -> None:
     assert ended.code == 69
     assert (ended.failure().phase, ended.failure().code) == ("python", "python-failed")
     assert ended.failure().detail == "exit code 4: a word from the probe"
+    assert not (job.directory / "worker.env").exists(), "what waits for the probe does not become a worker"
+    assert not (job.directory / ".fasthep-go").exists()
 
 
 def test_a_shared_prefix_is_used_in_place(job: Job) -> None:

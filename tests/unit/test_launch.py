@@ -168,6 +168,19 @@ def test_no_scheduler_until_the_death_timeout_is_exit_70(job: Path) -> None:
     assert arguments[0] in told[1].detail
 
 
+def test_nothing_but_imports_before_the_word_to_go(job: Path) -> None:
+    arguments = [f"tls://127.0.0.1:{closed_port()}", "--name", "default-0", "--death-timeout", "1"]
+    (job / "worker.args").write_text("\n".join(arguments) + "\n")
+    command = [sys.executable, "launch.py", "worker.args", "go"]
+    with subprocess.Popen(command, cwd=job, stderr=subprocess.DEVNULL) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        assert not (job / "events.jsonl").exists()
+        (job / "go").touch()
+        assert process.wait(60) == 70
+    assert (job / "events.jsonl").exists()
+
+
 # A scheduler, the program under test as its worker, and a client that asks both processes of the
 # worker what their settings are and then kills the job script's stand-in. A process of its own: it
 # starts an event loop and needs Dask settings that are its own.

@@ -287,7 +287,7 @@ def test_a_worker_whose_clock_is_late(user: User, purse: Purse) -> None:
     """Fifteen minutes: the token has not begun there, and Kerberos would be refused."""
     script = user.home / "late.py"
     script.write_text(LATE.format(library=FAKETIME[0]))
-    words = [sys.executable, script, "--site", user.site(SITE)]
+    words: list[str | Path] = [sys.executable, script, "--site", user.site(SITE)]
     done = process.run(words, env=user.environment(), cwd=user.home, timeout=120)
     assert done.returncode == 1, done
     causes = {check.id: check.cause.id for check in user.report().checks if check.cause}

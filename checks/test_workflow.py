@@ -42,9 +42,10 @@ def test_fasthep_versions_equal(worker: Worker) -> None:
 
 
 def test_implementations_importable(worker: Worker) -> None:
-    """What the workflow's stages, products and modifiers are made of can be imported on the worker.
+    """What the workflow's stages and products are made of can be imported on the worker; modifiers can be made.
 
-    Remedy: install it in the environment that is packed, or name your own modules under environment.code.
+    Remedy: install it in the environment that is packed, or name your own modules under environment.code; see the
+    parameters of a modifier that cannot be made.
     """
     _needs(worker.run)
     broken = [f"{spec}: {error}" for spec, error in _seen(worker).implementations.items() if error]

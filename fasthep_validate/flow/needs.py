@@ -12,7 +12,7 @@ from fasthep_validate.errors import ConfigError, Problem
 from fasthep_validate.flow.inputs import LIMIT, local_files, remote_files
 from fasthep_validate.flow.placement import Wishes
 from fasthep_validate.flow.site import site_of, stage_modifiers, wide_modifiers
-from fasthep_validate.models.workflow import WorkflowInput, WorkflowNeeds
+from fasthep_validate.models.workflow import WorkflowInput, WorkflowModifier, WorkflowNeeds
 from fasthep_validate.models.written import nearest
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ def needs_of(plan: ExecutionPlan, path: Path) -> WorkflowNeeds:
         partitions=max(1, len(plan.partitions)),
         inputs=tuple(_inputs(plan)),
         implementations=tuple(dict.fromkeys(_implementations(plan))),
+        modifiers=tuple(
+            WorkflowModifier(stage=item.stage, impl=item.impl, params=item.params)
+            for item in stage_modifiers(plan, own=True)
+        ),
         require={name: tuple(stages) for name, stages in wishes.require.items()},
         prefer={name: tuple(stages) for name, stages in wishes.prefer.items()},
         fallback={name: tuple(stages) for name, stages in wishes.fallback.items()},
@@ -116,13 +120,11 @@ def _unregistered(plan: ExecutionPlan) -> Iterator[Problem]:
 
 
 def _implementations(plan: ExecutionPlan) -> Iterator[str]:
-    """``module:object`` of all nodes, of what their products need, and of their modifiers."""
+    """``module:object`` of all nodes, and of what their products need."""
     for node in plan.nodes:
         yield from _specs(plan.registry.get(SECTIONS[node.role], {}).get(node.impl))
         for kind in node.outputs.values():
             yield from _specs(plan.registry.get("product_handlers", {}).get(kind))
-        for modifier in (node.meta.get("execution") or {}).get("modifiers") or ():
-            yield from _specs(plan.registry.get("execution_modifiers", {}).get(modifier["name"]))
 
 
 def _specs(entry: Any) -> Iterator[str]:

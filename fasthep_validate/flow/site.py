@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fasthep_validate.modifiers import registered
+from fasthep_validate.modifiers import parameter_problem, registered
 from fasthep_validate.profiles import load_site
 from fasthep_validate.yaml_lines import Document
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Sites whose profile stands for a strategy when a workflow names none.
 BASES = {"default": "local", "local": "local", "htcondor": "htcondor", "slurm": "slurm"}
 # Kept when the workflow says so; fasthep-flow fills the block with them when it does not.
+MODIFIERS = ("execution", "modifiers")
 PACKED = ("packed-venv", "packed-pixi")
 DEFAULTS: dict[str, Any] = {
     "strategy": "default",
@@ -38,7 +40,7 @@ def site_of(
     site: str = "",
     overrides: Overrides | None = None,
     modifiers: Sequence[object] | None = (),
-    stages: Sequence[str] = (),
+    stages: Sequence[StageModifier] = (),
 ) -> SiteProfile:
     """The profile that a workflow runs with.
 
@@ -48,7 +50,7 @@ def site_of(
             the strategy.
         overrides: changes for this run; they go last.
         modifiers: execution modifiers for all stages; ``None`` for those of the profile.
-        stages: names of modifiers that single stages use; their sources have to travel as well.
+        stages: modifiers that single stages use; their sources have to travel as well.
 
     Raises:
         ConfigError: with every mistake.
@@ -66,12 +68,24 @@ def site_of(
     if (block.get("environment") or {}).get("type") in PACKED:
         block.setdefault("staging", {}).setdefault("mode", "transfer")
     block = _without_none(block)
+    single: list[StageModifier] = []
     if modifiers is not None:
         wide = [item["name"] if isinstance(item, dict) else item for item in modifiers]
-        block["modifiers"] = [*modifiers, *(name for name in stages if name not in wide)]
+        first = {item.name: item for item in reversed(stages) if item.name not in wide}
+        single = [item for item in stages if first.get(item.name) is item]
+        block["modifiers"] = [*modifiers, *({"name": item.name, "params": item.params} for item in single)]
     value = {"execution": block}
-    over = Document(value, dict.fromkeys(_paths(value), "workflow"))
-    profile = load_site(str(named), overrides=overrides, builtin=registered(), over=over)
+    places: dict[Path, str] = dict.fromkeys(_paths(value), "workflow")
+    for index, item in enumerate(single, start=len(modifiers or ())):
+        places |= dict.fromkeys(_paths(item.params, (*MODIFIERS, index, "params")), f"stage {item.stage}")
+        places[*MODIFIERS, index] = f"stage {item.stage}"
+    profile = load_site(
+        str(named),
+        overrides=overrides,
+        builtin=registered(),
+        parameter_problem=parameter_problem,
+        over=Document(value, places),
+    )
     if modifiers is None:
         return profile
     kept = profile.execution.modifiers[: len(modifiers)]
@@ -92,19 +106,50 @@ def wide_modifiers(plan: ExecutionPlan) -> list[object]:
     return list(block.get("modifiers") or ())
 
 
-def stage_modifiers(plan: ExecutionPlan) -> list[str]:
-    """Names of modifiers that single stages use, and that the workflow's own registry has not."""
-    own = plan.registry.get("execution_modifiers") or {}
-    lists = ((node.meta.get("execution") or {}).get("modifiers") or () for node in plan.nodes)
-    names = (modifier["name"] for modifiers in lists for modifier in modifiers)
-    return list(dict.fromkeys(name for name in names if name not in own))
+@dataclass(frozen=True)
+class StageModifier:
+    """A modifier that a single stage uses.
+
+    Attributes:
+        stage: id of the stage.
+        name: the modifier.
+        params: its parameters there.
+        impl: ``module:Class`` of the workflow's own registry; empty if that has none of this name.
+    """
+
+    stage: str
+    name: str
+    params: dict[str, Any]
+    impl: str
+
+
+def stage_modifiers(plan: ExecutionPlan, *, own: bool = False) -> list[StageModifier]:
+    """Modifiers that single stages use.
+
+    Args:
+        plan: the plan.
+        own: those that the workflow's own registry has; else those that it has not.
+    """
+    known = plan.registry.get("execution_modifiers") or {}
+    found = (
+        StageModifier(
+            str(node.meta.get("stage_id") or node.id),
+            modifier["name"],
+            dict(modifier.get("params") or {}),
+            str((known.get(modifier["name"]) or {}).get("impl") or ""),
+        )
+        for node in plan.nodes
+        for modifier in (node.meta.get("execution") or {}).get("modifiers") or ()
+    )
+    return [item for item in found if (item.name in known) is own]
 
 
 def _paths(value: object, path: Path = ()) -> Iterator[Path]:
-    """Where every value of nested mappings is."""
+    """Where every value of nested mappings and lists is."""
     yield path
-    for key, item in value.items() if isinstance(value, dict) else ():
-        yield from _paths(item, (*path, key))
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _paths(item, (*path, key))
 
 
 def _without_none(mapping: dict[str, Any]) -> dict[str, Any]:

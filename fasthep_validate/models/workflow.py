@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from fasthep_validate.models.base import Model
 
 
@@ -26,6 +28,20 @@ class WorkflowInput(Model):
         return "://" in self.path
 
 
+class WorkflowModifier(Model):
+    """An execution modifier of a stage that the workflow's own registry has.
+
+    Attributes:
+        stage: id of the stage.
+        impl: ``module:Class``.
+        params: its parameters there.
+    """
+
+    stage: str
+    impl: str
+    params: dict[str, JsonValue] = {}
+
+
 class WorkflowNeeds(Model):
     """What a compiled workflow needs of the workers.
 
@@ -33,7 +49,8 @@ class WorkflowNeeds(Model):
         path: the workflow's file.
         partitions: number of its partitions, each a task.
         inputs: files that it reads.
-        implementations: what its stages, products and modifiers are made of, as ``module:object``.
+        implementations: what its stages and products are made of, as ``module:object``.
+        modifiers: execution modifiers of its stages, to be made with their parameters.
         require: resource name -> stages that cannot do without.
         prefer: resource name -> stages that would like it.
         fallback: resource name -> stages that take it instead.
@@ -44,6 +61,7 @@ class WorkflowNeeds(Model):
     partitions: int
     inputs: tuple[WorkflowInput, ...] = ()
     implementations: tuple[str, ...] = ()
+    modifiers: tuple[WorkflowModifier, ...] = ()
     require: dict[str, tuple[str, ...]] = {}
     prefer: dict[str, tuple[str, ...]] = {}
     fallback: dict[str, tuple[str, ...]] = {}
@@ -71,7 +89,8 @@ class WorkflowSeen(Model):
 
     Attributes:
         inputs: its input files.
-        implementations: ``module:object`` -> why it cannot be imported; empty if it can.
+        implementations: ``module:object`` -> why it cannot be imported, or ``STAGE: module:Class`` of a modifier ->
+            why it cannot be made; empty if it can.
         versions: FAST-HEP's distributions in the worker environment.
     """
 

@@ -42,7 +42,10 @@ def look(needs: Mapping[str, Any], timeout: float) -> dict[str, Any]:
     """
     return {
         "inputs": [_input(item["name"], item["path"], timeout) for item in needs["inputs"]],
-        "implementations": {spec: _importable(spec) for spec in needs["implementations"]},
+        "implementations": {
+            **{spec: _importable(spec) for spec in needs["implementations"]},
+            **{f"{item['stage']}: {item['impl']}": _made(item) for item in needs["modifiers"]},
+        },
         "versions": _versions(needs["versions"]),
     }
 
@@ -90,6 +93,17 @@ def _importable(spec: str) -> str:
     module, _, attribute = spec.partition(":")
     try:
         getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
+
+
+def _made(modifier: Mapping[str, Any]) -> str:
+    module, _, attribute = modifier["impl"].partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, type):
+            found(**modifier["params"])
     except Exception as error:
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return ""

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from fasthep_validate.errors import ConfigError
 from fasthep_validate.flow import inputs
+from fasthep_validate.flow.needs import workflow_site
 from fasthep_validate.flow.partition import sizes, translated
 from fasthep_validate.flow.placement import Wishes, place
 from fasthep_validate.flow.site import site_of
 from fasthep_validate.models.execution import Pool, Resources
+from fasthep_validate.worker.workflow import look
+from tests import workflows
 
 
 def pool(name: str, *, cpus: int = 1, memory: int = 0, gpus: int = 0) -> Pool:
@@ -146,3 +149,52 @@ def test_a_workflow_takes_the_place_of_pools_and_environment() -> None:
         site_of({**resolved, "pools": {"big": {"resources": "big", "workers": 0}}})
     with pytest.raises(ConfigError, match="no site 'nowhere'"):
         site_of({**resolved, "config": {"site": "nowhere"}})
+
+
+EXECUTION = (
+    "execution:\n  pools: {default: {resources: default, workers: 1}}\n  resources: {default: {cpus: 1}}\n"
+)
+CARPENTERS = "Derived: fasthep_carpenter.runtime.modifiers.gpu_preload:GPUPreloadModifier"
+
+
+@pytest.mark.parametrize(
+    ("stage", "wide", "message"),
+    [
+        (
+            "[fasthep.trase]",
+            "[]",
+            r"^stage Derived: .*no modifier 'fasthep\.trase' is registered\. Did you mean 'fasthep\.trace'",
+        ),
+        (
+            "[{name: fasthep.trace, params: {x: 1}}]",
+            "[]",
+            r"^stage Derived: .*'fasthep\.trace': takes no arguments",
+        ),
+        ("[]", "[fasthep.trase]", r"^workflow: execution\.modifiers\[0\]: no modifier 'fasthep\.trase'"),
+        (
+            "[]",
+            "[{name: gpu.preload, params: {field: [a]}}]",
+            r"^workflow: .* unexpected keyword argument 'field'",
+        ),
+    ],
+)
+def test_modifiers_are_looked_at_when_a_workflow_is_compiled(
+    tmp_path: Path, stage: str, wide: str, message: str
+) -> None:
+    text = f"      execution: {{modifiers: {stage}}}\n"
+    path = workflows.make(tmp_path, execution=f"{EXECUTION}  modifiers: {wide}\n", stage=text)
+    with pytest.raises(ConfigError, match=message):
+        workflow_site(path)
+
+
+@pytest.mark.parametrize(("params", "error"), [("{fields: [a]}", ""), ("{field: [a]}", "TypeError")])
+def test_modifiers_of_the_workflows_own_registry_are_made_on_the_worker(
+    tmp_path: Path, params: str, error: str
+) -> None:
+    """fasthep-carpenter's ``gpu.preload``: nobody here knows its parameters."""
+    stage = f"      execution: {{modifiers: [{{name: gpu.preload, params: {params}}}]}}\n"
+    site = workflow_site(workflows.make(tmp_path, execution=EXECUTION, stage=stage))
+    assert site.workflow
+    seen = look(site.workflow.model_dump(), 10)["implementations"]
+    assert seen[CARPENTERS].partition(":")[0] == error
+    assert [spec for spec, problem in seen.items() if problem] == ([CARPENTERS] if error else [])

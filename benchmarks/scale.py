@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,9 @@ ROWS = {
     "submit": "describe and submit, s",
     "register": "until all have registered, s",
     "submit_each": "describe and submit, ms a worker",
+    "register_cpu": "CPU of the hub until all have registered, ms a worker",
+    "waiting_cpu": "CPU of the command and what it starts meanwhile, %",
+    "close_cpu": "CPU of command and hub to close, ms a worker",
     "quiet_cpu": "CPU of the command and what it starts while all is quiet, %",
     "close": "close, s",
     "command_memory": "memory of the command, MB",
@@ -95,16 +99,23 @@ def measure(workers: int, folder: Path, quiet: float) -> dict[str, float]:
         found = {"workers": float(workers)}
         begun = time.monotonic()
         cluster = _started(campaign)
+        hub = psutil.Process(cluster.hub.pid)
         found["submit"] = time.monotonic() - begun
         found["submit_each"] = 1000 * found["submit"] / workers
+        waiting, command = time.monotonic(), _cpu()
         cluster.wait()
         found["register"] = time.monotonic() - begun
+        found["register_cpu"] = 1000 * _cpu(hub) / workers
+        found["waiting_cpu"] = 100 * (_cpu() - command) / (time.monotonic() - waiting)
         if len(cluster.registered) != workers:
             sys.exit(f"{len(cluster.registered)} of {workers} workers registered; see {folder}/farm.log")
         found |= _quiet(cluster, schedd, quiet)
-        begun = time.monotonic()
-        campaign.close()
+        begun, before = time.monotonic(), _cpu() + _cpu(hub)
+        with ThreadPoolExecutor(1) as looking:
+            over = looking.submit(_cpu_to_the_end, hub)
+            campaign.close()
         found["close"] = time.monotonic() - begun
+        found["close_cpu"] = 1000 * (over.result() - before) / workers
         told = calls(schedd)
         found |= {"submits": told["condor_submit"], "removals": told["condor_rm"]}
     return found
@@ -126,17 +137,32 @@ def _started(campaign: Campaign) -> Cluster:
     return campaign.cluster
 
 
+def _cpu(process: psutil.Process | None = None) -> float:
+    """Seconds of CPU of a process (this one), and of what it has started and waited for."""
+    return float(sum((process or psutil.Process()).cpu_times()[:4]))
+
+
+def _cpu_to_the_end(hub: psutil.Process) -> float:
+    """The last that the hub showed of itself, and this process then."""
+    seen = _cpu(hub)
+    with suppress(psutil.NoSuchProcess):
+        while hub.status() != psutil.STATUS_ZOMBIE:
+            seen = _cpu(hub)
+            time.sleep(0.05)
+    return seen + _cpu()
+
+
 def _quiet(cluster: Cluster, schedd: Path, wanted: float) -> dict[str, float]:
     """What the open pools cost while nothing happens."""
     command, hub = psutil.Process(), psutil.Process(cluster.hub.pid)
-    before, cpu, begun = calls(schedd), sum(command.cpu_times()[:4]), time.monotonic()
+    before, cpu, begun = calls(schedd), _cpu(), time.monotonic()
     while time.monotonic() - begun < wanted:
         cluster.poll()
         time.sleep(0.1)
     seconds = time.monotonic() - begun
     asked = calls(schedd)["condor_q"] - before["condor_q"]
     return {
-        "quiet_cpu": 100 * (sum(command.cpu_times()[:4]) - cpu) / seconds,
+        "quiet_cpu": 100 * (_cpu() - cpu) / seconds,
         "command_memory": command.memory_info().rss / 1e6,
         "hub_memory": hub.memory_info().rss / 1e6,
         "command_files": command.num_fds(),

@@ -239,6 +239,14 @@ BATCH = (
         remedy="Ask when they come back (sinfo -R tells why they are gone), or choose others.",
         who="admin",
     ),
+    Entry(
+        id="FHV-batch-019",
+        title="The batch system lost touch with the node",
+        meaning="The node went down or lost its network while the job was there; nobody knows what became of it.",
+        remedy="See whether the node is up and reaches the submit host. If nodes are lost often, they are "
+        "overloaded or their network is.",
+        who="admin",
+    ),
 )
 
 HARNESS = (

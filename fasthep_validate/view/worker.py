@@ -55,8 +55,13 @@ class Worker(Node):
 
     @property
     def probe(self) -> NodeProbe:
-        """What the probe saw on the worker's node, under the packed Python."""
+        """What the probe saw on the worker's node, under the packed Python.
+
+        It comes home with the job's files or through Dask; of a worker that was lost later, neither does.
+        """
         if self.evidence.probe is None:
+            if self.first_failure():
+                raise Blocked(by=self.start_check)
             self._missing("probe", "")
         return self.evidence.probe
 

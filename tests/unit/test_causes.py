@@ -32,6 +32,7 @@ def worker(
     reason: str = "",
     err: str = "",
     out: str = "",
+    log: str = "",
     dask: DaskEvidence | None = None,
 ) -> WorkerEvidence:
     logs = tuple(
@@ -42,7 +43,7 @@ def worker(
             readable=True,
             tail=tuple(text.splitlines()),
         )
-        for kind, text in (("out", out), ("err", err))
+        for kind, text in (("out", out), ("err", err), ("log", log))
     )
     job = JobStatus(job_id="17", state=state, exit_code=code, reason=reason)
     return WorkerEvidence(worker="default-0", pool="default", job=job, events=events, logs=logs, dask=dask)
@@ -182,6 +183,11 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ),
     *waited("batch-018", "PartitionDown"),
     *waited("batch-001", "Dependency"),
+    ("batch-019", wrote("INFO - Start Nanny\nsrun: error: Node failure on wn2\nsrun: Job step aborted")),
+    (
+        "batch-019",
+        worker(state="removed", code=None, log="022 (1.1.0) Job disconnected, attempting to reconnect\n..."),
+    ),
     (
         "batch-014",
         worker(

@@ -128,6 +128,14 @@ def test_a_worker_that_died_before_it_was_asked_failed_in_exited(tmp_path: Path)
     assert blocked.value.by == "worker_start.started[default-0]"
 
 
+def test_what_a_lost_worker_saw_is_blocked_if_it_never_came_home(tmp_path: Path) -> None:
+    """Its probe ran, but its node went with the file."""
+    worker = view(tmp_path, changed(broken(good_worker(), "registered"), "probe", None))
+    with pytest.raises(Blocked) as blocked:
+        _ = worker.python
+    assert blocked.value.by == "worker_start.started[default-0]"
+
+
 @pytest.mark.parametrize("phase", ["matched", "transferred", "extracted", "python"])
 def test_evidence_of_a_start_that_failed_before_is_blocked(tmp_path: Path, phase: Phase) -> None:
     worker = view(tmp_path, broken(good_worker(), phase))

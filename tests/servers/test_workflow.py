@@ -46,7 +46,7 @@ RUN = """\
 import sys
 from hepflow.api import run_workflow_file
 where = {"backend": "local", "strategy": "default"} if sys.argv[1] == "local" else {}
-print(run_workflow_file("workflow.yaml", outdir=sys.argv[1], chunk_size=400, **where).backend)
+print(run_workflow_file("workflow.yaml", outdir=sys.argv[1], chunk_size=1000, **where).backend)
 """
 
 
@@ -79,7 +79,8 @@ def test_remote_files_make_the_same_products(servers: Site, credentials: dict[st
         (user.home / f"{name}.root").unlink()
     assert (run(user, "local"), run(user, "ours")) == ("local", "dask")
     expected = workflows.products(user.home / "local")
-    assert set(expected) > {"histograms/Spectrum.pkl", "cutflows/Select.json", "files/hard/first/0_2.root"}
+    assert set(expected) > {"histograms/Spectrum.pkl", "cutflows/Select.json"}
+    assert sum(name.endswith(".root") for name in expected) == 2
     assert workflows.products(user.home / "ours") == expected
     done = user.run("--workflow", path, "--check", "workflow")
     assert done.code == 0, done.everything

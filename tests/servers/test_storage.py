@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -274,6 +275,17 @@ def test_storage_that_hangs(broken_place: Place) -> None:
     assert daemon is not None
     daemon.pause(signal.SIGSTOP)
     assert broken_place.cause(broken_place.endpoint("kerberos"), timeout=2) == ("read", "FHV-storage-005")
+
+
+def test_storage_that_is_slow(broken_place: Place) -> None:
+    """It answers in the end, and how long that took is known: the check ``storage.fast`` goes by it."""
+    daemon = broken_place.site.storage.daemon
+    assert daemon is not None
+    daemon.pause(signal.SIGSTOP)
+    threading.Timer(1.5, daemon.pause, (signal.SIGCONT,)).start()
+    seen = broken_place.access(broken_place.endpoint("kerberos"))
+    assert seen.failure is None, seen
+    assert max(action.seconds for action in seen.actions) > 1
 
 
 def test_kdc_unreachable(broken_place: Place) -> None:

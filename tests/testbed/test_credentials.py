@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,8 +17,9 @@ from fasthep_validate import process
 from fasthep_validate.models.evidence import WorkerEvidence
 from fasthep_validate.models.report import Report
 from tests.canaries import leaks
+from tests.servers.tokens import Issuer
 from tests.servers.xrootd import HELLO
-from tests.testbed.credential_site import HOME, PRODUCER, Watch, servers, token_daemon
+from tests.testbed.credential_site import ENVIRONMENT, HOME, PRODUCER, Watch, servers, token_daemon
 
 if TYPE_CHECKING:
     from tests.testbed.credential_site import Servers
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["servers", "token_daemon"]
 
 pytestmark = [pytest.mark.testbed, pytest.mark.slow]
+SCRIPTS = Path(__file__).parent / "scripts"
 JOB = """\
 #!/bin/sh
 env | grep -E '^(X509_USER_PROXY|KRB5CCNAME)='
@@ -114,6 +119,28 @@ def test_storage_that_fails_has_a_cause(servers: Servers) -> None:
     assert set(failed) == {"storage.read"}
     assert failed["storage.read"]
     assert failed["storage.read"].id == "FHV-storage-009"
+
+
+def test_a_renewed_token_reaches_the_worker(servers: Servers) -> None:
+    """It goes through the scheduler, so that the batch system does not matter."""
+    site, name = servers.site, "renewed"
+    issuer = urlsplit(servers.issuer)
+    fresh = Issuer(str(issuer.hostname), port=int(issuer.port or 0)).token(lifetime=timedelta(hours=5))
+    profile = (
+        "extends: testbed-slurm\nexecution: {pools: {default: {workers: 1}, gpu: null}, modifiers: null}\n"
+    )
+    site.write("submit", f"/home/alice/{name}.yaml", f"{profile}credentials: {{token: {{need: required}}}}\n")
+    site.write("submit", f"{HOME}/token.new", fresh)
+    site.output("submit", "chmod", "600", f"{HOME}/token.new")
+    site.output("submit", "cp", "-p", f"{HOME}/token", f"{HOME}/token.old")
+    site.write("submit", f"/home/alice/{name}.py", (SCRIPTS / "renew.py").read_text())
+    python = site.output("submit", "sh", "-c", "head -n 1 $(command -v fasthep-validate)").removeprefix("#!")
+    words = (python, f"/home/alice/{name}.py", f"/home/alice/{name}.yaml", f"/home/alice/{name}")
+    try:
+        told = site.output("submit", "env", "HOME=/home/alice", *ENVIRONMENT, *words, timeout=150)
+    finally:
+        site.output("submit", "mv", f"{HOME}/token.old", f"{HOME}/token")
+    assert told.splitlines()[-1] == f"{hashlib.sha256(fresh.encode()).hexdigest()} 600"
 
 
 @pytest.mark.parametrize("system", ["htcondor", "slurm"])

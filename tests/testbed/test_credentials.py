@@ -191,8 +191,6 @@ def test_htcondor_gets_the_token(token_daemon: Servers) -> None:
     site, audience = servers.site, "ANY"
     scopes = ", ".join(SCOPES.split())
     profile = OAUTH.format(issuer=servers.issuer, url=servers.https, scopes=scopes, audience=audience)
-    done = site.run("submit", *servers.command(name, profile), timeout=100)
-    assert "condor_submit refused the job" in done.stdout + done.stderr  # nothing is stored yet
     store = (
         f"echo '{{}}' | /usr/sbin/condor_store_cred add-oauth -s testbed -S '{SCOPES}' -A '{audience}' -i -"
     )

@@ -20,6 +20,7 @@ def seen() -> str:
 
 if __name__ == "__main__":
     site, outdir = sys.argv[1:]
+    assert renewal.Renewal.__init__.__kwdefaults__
     renewal.Renewal.__init__.__kwdefaults__["interval"] = 0.5
     with open_pools(load_site(site), outdir=Path(outdir)) as pools:
         before = pools.client.submit(seen, pure=False).result()

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import bundled, process
-from fasthep_validate.batch.slurm_options import BASE, ENVIRONMENT, send_words, step_words, submit_words
+from fasthep_validate.batch.slurm_options import (
+    BASE,
+    ENVIRONMENT,
+    room_words,
+    send_words,
+    step_words,
+    submit_words,
+)
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobStatus, Submission
 
@@ -184,6 +191,7 @@ class SlurmBatch:
                     if self._allocations[job_id].cancelled:  # in the meantime
                         return
                     said = " ".join(done.stderr.split())
+                    said += _room(job, job_id, source)
                     allocation.failure = f"{words[0]} of {name} failed: {said}"
                     _log(job, allocation.failure)
                     _slurm("scancel", *job.address, job_id)
@@ -211,6 +219,19 @@ class SlurmBatch:
 
 def _slurm(*words: str, timeout: float = PATIENCE) -> process.Completed:
     return process.run(words, timeout=timeout, env={**os.environ, "LC_ALL": "C"})
+
+
+def _room(job: JobSpec, job_id: str, source: str) -> str:
+    """Whether a file could not be sent for lack of room: sbcast then just says "Unspecified error"."""
+    try:
+        # df -P: one line of headings, then the free KiB in the fourth column (POSIX).
+        free = 1024 * int(_slurm(*room_words(job, job_id)).stdout.splitlines()[1].split()[3])
+        size = Path(source).stat().st_size
+    except (OSError, IndexError, ValueError):
+        return ""
+    if free >= size:
+        return ""
+    return f"; No space left on device: {BASE} has {free / 1e6:.0f} MB left for {size / 1e6:.0f} MB"
 
 
 def _ended(job: JobSpec, job_id: str, state: str) -> str:

@@ -65,6 +65,11 @@ def send_words(job: JobSpec, job_id: str, source: str, target: str) -> list[str]
     return [*step, "dd", f"of={target}", "bs=1M", "status=none"]
 
 
+def room_words(job: JobSpec, job_id: str) -> list[str]:
+    """The command that tells how much room the node of a job has for its files, in the words of ``df -Pk``."""
+    return ["srun", *job.address, f"--jobid={job_id}", *STEP, f"--chdir={BASE}", "df", "-Pk", BASE]
+
+
 def step_words(job: JobSpec, job_id: str, home: str) -> list[str]:
     """The command that runs the job script as a step of a job; ``home`` is the job's directory on its node."""
     # A step of one task is given one core where tasks are bound to cores, and not those of its job.

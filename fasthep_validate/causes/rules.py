@@ -157,8 +157,11 @@ _LINES = (
     _seen("worker-start-010", r"No locks available|addresses should be strings or tuples, got None"),
     _seen("worker-start-011", r"Error: (No such option|Got unexpected extra argument|Invalid value for )"),
     _seen("connectivity-009", r"Timed out trying to connect to", phases=_NETWORK),
-    # Event 022 of HTCondor's job log; of Slurm srun's own words.
-    _seen("batch-019", r"Job disconnected, attempting to reconnect|^srun: error: Node failure on "),
+    # Event 022 of HTCondor's job log; of Slurm srun's own words, or scontrol's.
+    _seen(
+        "batch-019",
+        r"Job disconnected, attempting to reconnect|^srun: error: Node failure on |JobState=NODE_FAIL",
+    ),
     _seen("worker-start-009", r"Timed out (starting worker|connecting Nanny)|start timed out after"),
     # Last of all: a nanny that gives up for another reason kills its worker too.
     _seen("batch-009", r"Worker process \d+ was killed by signal 9\b"),

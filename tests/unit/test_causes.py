@@ -183,6 +183,7 @@ CASES: list[tuple[str, WorkerEvidence]] = [
     ),
     *waited("batch-018", "PartitionDown"),
     *waited("batch-001", "Dependency"),
+    ("batch-019", worker(state="lost", code=None, reason="JobState=NODE_FAIL, Reason=NodeDown")),
     ("batch-019", wrote("INFO - Start Nanny\nsrun: error: Node failure on wn2\nsrun: Job step aborted")),
     (
         "batch-019",

@@ -123,22 +123,23 @@ def test_files_are_sent_then_the_step_runs(commands: Path, tmp_path: Path) -> No
     assert "job.params /tmp/fasthep-validate-17/job.params" in called
 
 
-def test_file_that_cannot_be_sent_ends_the_job(commands: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("free", "found"), [(0, "Unspecified error; No space left on device: /tmp has 0 MB"), (900000, "error")]
+)
+def test_file_that_cannot_be_sent_ends_the_job(commands: Path, tmp_path: Path, free: int, found: str) -> None:
     command(commands, "sbatch", says="17\n")
     command(commands, "squeue", says="17|RUNNING|None|wn1\n")
-    command(
-        commands,
-        "sbcast",
-        complains="sbcast: error: REQUEST_FILE_BCAST(wn1): No space left on device",
-        code=1,
-    )
+    command(commands, "sbcast", complains="sbcast: error: REQUEST_FILE_BCAST(wn1): Unspecified error", code=1)
+    table = f"Filesystem 1024-blocks Used Available Capacity Mounted on\ntmpfs 61440 1 {free} 1% /tmp"
+    command(commands, "srun", says=table)
     command(commands, "scancel")
     batch = SlurmBatch(tmp_path)
     job_id = submit(batch, job(tmp_path))
     deadline = time.monotonic() + 20
     while (status := batch.status([job_id])[job_id]).state != "exited" and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert "No space left on device" in status.reason
+    assert found in status.reason
+    assert ("No space" in status.reason) == (free == 0)
     assert "scancel 17" in (commands / "called").read_text()
 
 

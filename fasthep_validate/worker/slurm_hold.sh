@@ -8,7 +8,8 @@
 umask 077
 dir=$1/fasthep-validate-$SLURM_JOB_ID
 mkdir -- "$dir" || exit 73
-trap 'cd / && rm -rf -- "$dir"' EXIT
+# Processes of the step that are still ending may write there meanwhile.
+trap 'cd / && for try in 1 2 3 4 5; do rm -rf -- "$dir" && break; sleep 1; done' EXIT
 trap 'exit 143' TERM INT HUP
 
 # Nobody comes any more if the submit host was lost; as long as files grow, somebody is there.

@@ -212,7 +212,19 @@ set -e
 place=$(python3 -c 'import site; print(site.getsitepackages()[0])')
 mkdir -p "$place" && tar -C "$place" -xf -
 """
-SIGNING = "LOCAL_CREDMON_PRIVATE_KEY = /srv/site/issuer/signing.key\nLOCAL_CREDMON_ISSUER = {issuer}\n"
+# Where it is configured, condor_submit asks for a local token whenever a job wants any credential, so it is not
+# there for other tests.
+CONFIG = "/etc/condor/config.d/90-issuer.config"
+SIGNING = """\
+SEC_CREDENTIAL_DIRECTORY_OAUTH = {folder}
+LOCAL_CREDMON_PROVIDER_NAME = testbed
+LOCAL_CREDMON_KEY_ID = test-key
+LOCAL_CREDMON_TOKEN_AUDIENCE = ANY
+LOCAL_CREDMON_AUTHZ_TEMPLATE = read:/ write:/
+LOCAL_CREDMON_TOKEN_LIFETIME = 3600
+LOCAL_CREDMON_PRIVATE_KEY = /srv/site/issuer/signing.key
+LOCAL_CREDMON_ISSUER = {issuer}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +242,8 @@ def token_daemon(servers: Servers) -> Iterator[Servers]:
         subprocess.run(
             site.argv("submit", "sh", "-c", MODULES, user="root"), stdin=packed, check=True, timeout=60
         )
-    site.write(
-        "submit", "/etc/condor/config.d/90-issuer.config", SIGNING.format(issuer=servers.issuer), user="root"
-    )
+    site.write("submit", CONFIG, SIGNING.format(folder=OAUTH, issuer=servers.issuer), user="root")
+    site.output("submit", "sh", "-c", f"install -d -m 2770 -g condor {OAUTH} && condor_reconfig", user="root")
     child = process.spawn(
         site.argv("submit", "/usr/sbin/condor_credmon_oauth", user="root"),
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -248,6 +259,7 @@ def token_daemon(servers: Servers) -> Iterator[Servers]:
         )
         yield servers
     finally:
-        site.run("submit", "sh", "-c", f"kill $(cat {OAUTH}/pid); rm -rf {OAUTH}/*", user="root")
+        undo = f"kill $(cat {OAUTH}/pid); rm -rf {OAUTH} {CONFIG}; condor_reconfig"
+        site.run("submit", "sh", "-c", undo, user="root")
         process.kill_group(child)
         child.wait()

@@ -143,6 +143,13 @@ def test_a_renewed_token_reaches_the_worker(servers: Servers) -> None:
     assert told.splitlines()[-1] == f"{hashlib.sha256(fresh.encode()).hexdigest()} 600"
 
 
+# A job that is told to end has its folder, with its credentials, until it has ended.
+JOBS_GONE = """
+timeout 60 sh -c 'while ls -d /var/lib/condor/execute/dir_* /tmp/fasthep-validate-* 2>/dev/null | grep -q .
+do sleep 0.5; done'
+"""
+
+
 @pytest.mark.parametrize("system", ["htcondor", "slurm"])
 def test_a_crash_tells_nothing(servers: Servers, system: str, tmp_path: Path) -> None:
     """The scheduler dies of a signal that leaves a trace while the workers run; no copy is left on any node."""
@@ -166,6 +173,8 @@ def test_a_crash_tells_nothing(servers: Servers, system: str, tmp_path: Path) ->
             "submit", "pkill", f"-{signal.SIGABRT.name}", "-u", "alice", "-f", "worker/hub.py", user="root"
         )
         assert child.wait(120) not in {0, -signal.SIGABRT}
+    for node in site.state.nodes:
+        site.output(node, "sh", "-c", JOBS_GONE, user="root", timeout=90)
     no_leak(servers, name, {**watch.texts(), "said": said.read_bytes()})
     for node in site.state.nodes:
         left = "find /tmp /var/lib/condor/execute -name x509.pem -o -name krb5cc -o -name bearer_token"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
 from distributed import wait
-from distributed.diagnostics.plugin import SchedulerPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.worker import lifetime, modified, placement, renewal, tasks, wire, workflow
     from fasthep_validate.worker.hub import Config
+    from fasthep_validate.worker.watcher import Watcher, WorkerLeftError
 
     Facts = dict[str, object]
 else:
@@ -33,6 +33,7 @@ else:
     import tasks
     import wire
     import workflow
+    from watcher import Watcher, WorkerLeftError
 
 T = TypeVar("T")
 
@@ -61,44 +62,6 @@ def by_value(function: Callable[..., T]) -> Callable[..., T]:
 async def ask_scheduler(dask_worker: Any) -> None:
     """A call from the worker to the scheduler."""
     await dask_worker.scheduler.identity()
-
-
-class WorkerLeftError(Exception):
-    """A worker left the scheduler before it had answered."""
-
-    def __str__(self) -> str:
-        return "the worker left the scheduler before it had answered"
-
-
-class Watcher(SchedulerPlugin):
-    """Says who joins and who leaves, and lets others wait for the leaving."""
-
-    def __init__(self, say: Callable[..., None]) -> None:
-        self._say = say
-        self._names: dict[str, str] = {}
-        self._leaving: dict[str, asyncio.Future[None]] = {}
-
-    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
-        """Dask's call: a worker registered."""
-        state = scheduler.workers[worker]
-        self._names[worker] = str(state.name)
-        self._leaving[worker] = asyncio.get_running_loop().create_future()
-        self._say(event="joined", worker=str(state.name), address=worker, node=state.host, time=time.time())
-
-    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:  # noqa: ARG002
-        """Dask's call: a worker left; later versions pass more."""
-        leaving = self._leaving.pop(worker, None)
-        if leaving is not None:
-            leaving.set_result(None)
-        self._say(event="left", worker=self._names.pop(worker, worker), time=time.time())
-
-    def leaving(self, address: str) -> asyncio.Future[None]:
-        """Done as soon as the worker with this address is gone."""
-        if address in self._leaving:
-            return self._leaving[address]
-        gone = asyncio.get_running_loop().create_future()
-        gone.set_result(None)
-        return gone
 
 
 class Gatherer:

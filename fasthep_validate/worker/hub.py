@@ -167,11 +167,13 @@ async def serve(config: Config) -> None:
     from distributed import Client
 
     if TYPE_CHECKING:
-        from fasthep_validate.worker.gather import Gatherer, Watcher
+        from fasthep_validate.worker.gather import Gatherer
         from fasthep_validate.worker.installed import install
+        from fasthep_validate.worker.watcher import Watcher
     else:
-        from gather import Gatherer, Watcher
+        from gather import Gatherer
         from installed import install
+        from watcher import Watcher
 
     security = _security(config["tls"])
     try:

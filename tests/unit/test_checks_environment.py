@@ -12,8 +12,6 @@ from checks import test_environment as checks
 from fasthep_validate.models.packed import Activation, GlibcFloor
 from fasthep_validate.models.probe import Activated, ImportResult, Leftovers, OutsideFile, Provenance
 from fasthep_validate.testing import (
-    STACK,
-    VERSIONS,
     broken,
     changed,
     compute,
@@ -22,6 +20,7 @@ from fasthep_validate.testing import (
     good_submit,
     good_worker,
 )
+from fasthep_validate.testing.good import STACK, VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

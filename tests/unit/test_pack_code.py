@@ -150,13 +150,13 @@ def test_code_beside_the_workflow(env: Path, tmp_path: Path) -> None:
 
 def test_what_git_ignores_stays(env: Path, tmp_path: Path) -> None:
     folder = tree(
-        tmp_path / "work",
+        tmp_path / "selection",
         {"a.py": b"", "b.py": b"", "c.py": b"", "out/big.root": b"", ".gitignore": b"out\nc.py\n"},
     )
     for words in (["init", "-q"], ["add", "a.py", ".gitignore"], ["commit", "-qm", "x"]):
         subprocess.run([*GIT, "-C", folder, *words], check=True)
     layer = code.lay_out(spec(env, folder), None, env)
-    assert layer.entries.keys() == {f"paths/work/{name}" for name in ("a.py", "b.py", ".gitignore")}
+    assert layer.entries.keys() == {f"paths/selection/{name}" for name in ("a.py", "b.py", ".gitignore")}
     state = layer.sources[0].git
     assert state
     assert (len(state.commit), state.changed) == (40, 1)
@@ -164,10 +164,11 @@ def test_what_git_ignores_stays(env: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_git_stays_without_hidden_files(env: Path, tmp_path: Path) -> None:
     folder = tree(
-        tmp_path / "work", {"a.py": b"", ".secret": b"", "envs/x/pyvenv.cfg": b"", "__pycache__/a.pyc": b""}
+        tmp_path / "selection",
+        {"a.py": b"", ".secret": b"", "envs/x/pyvenv.cfg": b"", "__pycache__/a.pyc": b""},
     )
     layer = code.lay_out(spec(env, folder), None, env)
-    assert layer.entries.keys() == {"paths/work/a.py"}
+    assert layer.entries.keys() == {"paths/selection/a.py"}
 
 
 def test_too_much_is_refused_with_the_biggest(env: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fasthep_validate.outcomes import Blocked, not_applicable, simulated, warn
+from fasthep_validate.worker.probe_cuda import as_numbers
 
 if TYPE_CHECKING:
     from fasthep_validate.models.gpu import GpuEvidence, GpuStep
@@ -63,7 +64,7 @@ def test_driver_new_enough(worker: Worker) -> None:
     """
     gpu = _answer(worker, "runtime")
     floor = worker.run.pack.manifest.floors.get("__cuda", "")
-    assert _ordered(gpu.driver_cuda) >= _ordered(floor), (
+    assert as_numbers(gpu.driver_cuda) >= as_numbers(floor), (
         f"the pack needs __cuda >={floor}, the driver supports CUDA {gpu.driver_cuda or '(not known)'}"
     )
 
@@ -202,10 +203,6 @@ def _judge(step: GpuStep) -> None:
     if step.skipped:
         not_applicable(step.skipped)
     assert step.ok, step.error
-
-
-def _ordered(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _on_same_node(one: Worker, other: Worker) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fasthep_validate import process
 from fasthep_validate.batch.chunks import submit_apart
+from fasthep_validate.batch.command import ask
 from fasthep_validate.batch.condor_description import description, home, link_renamed, refusal, submit_words
 from fasthep_validate.batch.condor_idle import why_idle
 from fasthep_validate.errors import SubmitError
@@ -89,7 +89,7 @@ class HTCondorBatch:
             # One constraint a cluster, and not one a job: the schedd looks at each of its jobs with it.
             clusters = dict.fromkeys(job_id.partition(".")[0] for job_id in ids)
             words = ["condor_q", *address, "-json", "-attributes", ATTRIBUTES, *clusters]
-            done = _run(words, timeout=PATIENCE)
+            done = ask(words, timeout=PATIENCE)
             if not done.ok:
                 said = " ".join(done.stderr.split())
                 raise SubmitError(f"condor_q: the jobs could not be asked for: {said}.")
@@ -101,7 +101,7 @@ class HTCondorBatch:
     def explain(self, job_id: str) -> str:
         """What ``condor_q -better-analyze`` says of a job that waits; the collector is asked for all slots."""
         words = ["condor_q", *self._jobs[job_id].address, "-better-analyze", job_id]
-        return why_idle(_run(words, timeout=PATIENCE).stdout)
+        return why_idle(ask(words, timeout=PATIENCE).stdout)
 
     def fetch(self, job_ids: Sequence[str]) -> None:
         """Standard output and error of jobs that run, by ``condor_tail``.
@@ -121,7 +121,7 @@ class HTCondorBatch:
         for address, ids in self._by_address(job_ids).items():
             self._fetch(address, ids)
         for words in self.removal(job_ids):
-            _run(words, timeout=PATIENCE)
+            ask(words, timeout=PATIENCE)
         left, deadline = list(job_ids), time.monotonic() + LEAVING
         while left and time.monotonic() < deadline:
             left = [job_id for job_id, status in self.status(left).items() if status.state in QUEUED]
@@ -131,7 +131,7 @@ class HTCondorBatch:
         """Submit jobs of one kind: their ids, or why they were refused; all of them, or none."""
         file = home(jobs[0]).parent / f"condor-{next(self._files)}.sub"
         write_text(file, description(jobs))
-        done = _run(submit_words(jobs[0], file), timeout=PATIENCE)
+        done = ask(submit_words(jobs[0], file), timeout=PATIENCE)
         ids = [job_id for first, last in CLUSTER.findall(done.stdout) for job_id in _ids(first, last)]
         if not done.ok or len(ids) != len(jobs):
             words = " ".join((done.stderr or done.stdout).split())
@@ -147,10 +147,10 @@ class HTCondorBatch:
         spooled = [job_id for job_id in job_ids if "-spool" in self._jobs[job_id].submit_arguments]
         if not spooled:
             return {}
-        done = _run(["condor_transfer_data", *address, *spooled], timeout=FETCH)
+        done = ask(["condor_transfer_data", *address, *spooled], timeout=FETCH)
         ended = [job_id for job_id in spooled if self._left(job_id).exit_code is not None]
         if ended:
-            _run(["condor_rm", *address, *ended], timeout=PATIENCE)
+            ask(["condor_rm", *address, *ended], timeout=PATIENCE)
         why = f"its files could not be fetched: {' '.join((done.stderr or done.stdout).split())}"
         lost = {job_id: JobStatus(job_id=job_id, state="exited", reason=why) for job_id in spooled}
         return {**lost, **{job_id: self._left(job_id) for job_id in ended}}
@@ -160,7 +160,7 @@ class HTCondorBatch:
         job = self._jobs[job_id]
         for path, option in ((job.err, "-stderr"), (job.out, "-stdout")):
             words = ["condor_tail", *job.address, "-maxbytes", str(TAIL), option, job_id]
-            done = _run(words, timeout=TAIL_TIMEOUT)
+            done = ask(words, timeout=TAIL_TIMEOUT)
             if done.returncode == process.TIMED_OUT:
                 return  # its node is lost
             target = Path(path)
@@ -208,11 +208,6 @@ def _ids(first: str, last: str) -> list[str]:
     """``12.0``, ``12.3`` -> ``12.0``, ``12.1``, ``12.2``, ``12.3``."""
     cluster, _, start = first.partition(".")
     return [f"{cluster}.{process}" for process in range(int(start), int(last.partition(".")[2]) + 1)]
-
-
-def _run(words: Sequence[str | Path], *, timeout: float) -> process.Completed:
-    """A command of HTCondor, with all of our environment: it may be told there who we are."""
-    return process.run(words, timeout=timeout, env=os.environ)
 
 
 def _queued(text: str) -> Iterable[JobStatus]:

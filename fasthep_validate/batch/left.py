@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from fasthep_validate import process
+from fasthep_validate.batch.command import ask
 from fasthep_validate.errors import SubmitError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _by_address(left: Sequence[Left]) -> Mapping[tuple[str, ...], set[str]]:
 
 
 def _must(*argv: str) -> str:
-    done = process.run(argv, timeout=PATIENCE, env={**os.environ, "LC_ALL": "C"})
+    done = ask(argv, timeout=PATIENCE)
     if not done.ok:
         raise SubmitError(f"{argv[0]}: {' '.join((done.stderr or done.stdout).split())}")
     return done.stdout

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fasthep_validate import process
+from fasthep_validate.batch.command import ask
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.node import BatchNode
 
@@ -30,7 +29,7 @@ class HTCondorNodes:
     def nodes(self, address: Sequence[str] = ()) -> tuple[BatchNode, ...]:
         """One node for each machine, whatever its slots."""
         words = ["condor_status", *_pool(address), "-json", "-attributes", ATTRIBUTES]
-        done = process.run(words, timeout=PATIENCE, env=os.environ)
+        done = ask(words, timeout=PATIENCE)
         if not done.ok:
             said = " ".join((done.stderr or done.stdout).split())
             raise SubmitError(f"condor_status: the nodes could not be asked for: {said}.")
@@ -61,7 +60,7 @@ def _pool(address: Sequence[str]) -> list[str]:
 
 def _silence(machine: str, *, where: Sequence[str]) -> str:
     words = ["condor_status", *where, "-direct", machine, "-af", "Machine"]
-    done = process.run(words, timeout=ANSWER, env=os.environ)
+    done = ask(words, timeout=ANSWER)
     return "" if done.ok and done.stdout.strip() else "its startd does not answer"
 
 

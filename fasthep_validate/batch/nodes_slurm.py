@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from fasthep_validate import process
+from fasthep_validate.batch.command import ask
 from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.node import BatchNode
 
@@ -42,7 +41,7 @@ class SlurmNodes:
     def nodes(self, address: Sequence[str] = ()) -> tuple[BatchNode, ...]:
         """Every node once, with all its partitions."""
         argv = ["sinfo", *address, "--Node", "--all", "--noheader", "--format=%N|%T|%R|%E"]
-        done = process.run(argv, timeout=PATIENCE, env={**os.environ, "LC_ALL": "C"})
+        done = ask(argv, timeout=PATIENCE)
         if not done.ok:
             raise SubmitError(f"sinfo: the nodes could not be asked for: {' '.join(done.stderr.split())}.")
         found: dict[str, BatchNode] = {}

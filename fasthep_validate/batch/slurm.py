@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate import bundled, process
+from fasthep_validate.batch.command import ask
 from fasthep_validate.batch.slurm_options import (
     BASE,
     ENVIRONMENT,
@@ -218,7 +219,7 @@ class SlurmBatch:
 
 
 def _slurm(*words: str, timeout: float = PATIENCE) -> process.Completed:
-    return process.run(words, timeout=timeout, env={**os.environ, "LC_ALL": "C"})
+    return ask(words, timeout=timeout)
 
 
 def _room(job: JobSpec, job_id: str, source: str) -> str:

@@ -7,13 +7,13 @@ The worker still works on the node's own disk.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fasthep_validate import bundled, process
+from fasthep_validate import bundled
 from fasthep_validate.batch import slurm, slurm_options
+from fasthep_validate.batch.command import ask
 from fasthep_validate.batch.slurm_options import BASE, submit_words
 from fasthep_validate.models.job import JobStatus, Submission
 from fasthep_validate.store import write_text
@@ -95,7 +95,7 @@ class SharedSlurmBatch(slurm.SlurmBatch):
 def _outcome(job_id: str, address: Sequence[str]) -> JobStatus:
     """What Slurm still knows of a job that has left the queue: it forgets it after MinJobAge."""
     argv = ["scontrol", *address, "--oneliner", "show", "job", job_id]
-    done = process.run(argv, timeout=slurm.PATIENCE, env={**os.environ, "LC_ALL": "C"})
+    done = ask(argv, timeout=slurm.PATIENCE)
     facts: Mapping[str, str] = dict(word.partition("=")[::2] for word in done.stdout.split())
     told = ", ".join(f"{key}={facts[key]}" for key in ("JobState", "Reason", "ExitCode") if key in facts)
     code, _, signum = facts.get("ExitCode", "").partition(":")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # Sites whose profile stands for a strategy when a workflow names none.
 BASES = {"default": "local", "local": "local", "htcondor": "htcondor", "slurm": "slurm"}
-# Kept when the workflow says so; fasthep-flow fills the block with them when it does not.
 MODIFIERS = ("execution", "modifiers")
+# Kept when the workflow says so; fasthep-flow fills the block with them when it does not.
 PACKED = ("packed-venv", "packed-pixi")
 DEFAULTS: dict[str, Any] = {
     "strategy": "default",

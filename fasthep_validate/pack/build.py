@@ -98,7 +98,7 @@ def _size(entries: dict[str, Entry]) -> int:
 
 def _space(plan: Plan, entries: dict[str, Entry]) -> int:
     copies = sum(entries[name].size for name in plan.rpaths)
-    return int(SHARE_NEEDED * sum(entry.size for entry in entries.values())) + copies
+    return int(SHARE_NEEDED * _size(entries)) + copies
 
 
 def _link(job: Job, entries: dict[str, Entry]) -> tuple[Plan, list[str]]:

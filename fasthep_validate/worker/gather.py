@@ -103,8 +103,7 @@ class Gatherer:
             names: planned workers.
             peer_size: bytes to send from worker to worker.
         """
-        states = {str(state.name): state for state in self.scheduler.workers.values()}
-        here = {name: states[name] for name in names if name in states}
+        here = self._here(names)
         found = dict(zip(here, await asyncio.gather(*map(self._worker, here.values()))))
         for name, peers in (await self._peers(here, peer_size)).items():
             found[name]["peers"] = peers
@@ -117,9 +116,13 @@ class Gatherer:
             names: planned workers.
             needs: fields of ``models.workflow.WorkflowNeeds``.
         """
-        states = {str(state.name): state for state in self.scheduler.workers.values()}
-        here = {name: states[name] for name in names if name in states}
+        here = self._here(names)
         return dict(zip(here, await asyncio.gather(*(self._look(state, needs) for state in here.values()))))
+
+    def _here(self, names: Sequence[str]) -> dict[str, WorkerState]:
+        """Those of the planned workers that are registered."""
+        states = {str(state.name): state for state in self.scheduler.workers.values()}
+        return {name: states[name] for name in names if name in states}
 
     async def _look(self, state: WorkerState, needs: Facts) -> Facts:
         try:

@@ -56,7 +56,8 @@ def test_question_is_answered(seen: GpuEvidence, name: str) -> None:
 
 def test_memory_stays_bounded_over_many_tasks() -> None:
     """A thousand tasks of 80 MB each on one device, as a worker would run them one after the other."""
-    np, cupy = pytest.importorskip("numpy"), pytest.importorskip("cupy")
+    np = pytest.importorskip("numpy", reason="NumPy is not installed (extra 'gpu')")
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed (extra 'gpu')")
     from fasthep_validate.modifiers.gpu_preload import GpuPreload
     from fasthep_validate.worker.modified import Node
 

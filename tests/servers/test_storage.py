@@ -113,7 +113,7 @@ def test_every_credential_reads_and_writes(place: Place, credential: str, https:
 @pytest.mark.skipif(find_spec("XRootD") is None, reason="needs XRootD's Python bindings: pip install xrootd")
 @pytest.mark.parametrize("credential", FOLDERS)
 def test_bindings_of_the_environment(place: Place, credential: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", VENV)
+    monkeypatch.setattr(sys, "executable", VENV)  # the place fixture has set the one without bindings
     seen = place.access(place.endpoint(credential))
     assert seen.failure is None, f"{seen}\n{place.site.storage.last_words()}"
     assert seen.client.startswith("XRootD's Python bindings")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_without_a_gpu_it_says_so_and_writes_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "FIGURES", tmp_path / "figures.md")
+    monkeypatch.setattr(gpu, "FIGURES", tmp_path / "figures.md")  # the real one is part of the docs
     assert gpu.main() == 2
     assert capsys.readouterr().err == f"benchmarks.gpu: {gpu.device_missing()}.\n"
     assert "this machine has no NVIDIA driver" in gpu.device_missing()

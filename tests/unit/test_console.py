@@ -107,7 +107,7 @@ def test_table_on_a_terminal(colour: bool, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("NO_COLOR", raising=False)
     master, slave = pty.openpty()
     with os.fdopen(slave, "w") as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(sys, "stderr", terminal)  # pytest has taken the real one
         with progress(colour=colour) as told:
             assert isinstance(told, LiveTable)
             told.event(event("fail"))

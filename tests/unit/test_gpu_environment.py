@@ -78,7 +78,7 @@ def test_solving_for_a_gpu_where_there_is_none(
     channel: Channel, feature: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a submit host without a driver; an empty override is how a solver is told of none."""
-    pytest.importorskip("rattler")
+    pytest.importorskip("rattler", reason="py-rattler is not installed (extra 'lock')")
     monkeypatch.setenv(OVERRIDE, "")
     with pytest.raises(Exception, match="__cuda"):
         solved(channel, feature)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file for who cleans up."""
     path = tmp_path / "removal.json"
-    monkeypatch.setattr(Queue, "guard", path, raising=False)
+    monkeypatch.setattr(Queue, "guard", path, raising=False)  # what the hub would read; there is none here
     return path
 
 

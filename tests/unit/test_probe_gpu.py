@@ -150,7 +150,7 @@ def test_words_of_a_program_that_fails(fake_nvidia_smi: Callable[[str], None]) -
 
 
 def test_program_that_hangs(fake_nvidia_smi: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_gpu, "SMI_LIMIT", 0.3)
+    monkeypatch.setattr(probe_gpu, "SMI_LIMIT", 0.3)  # seconds are too long to wait here
     fake_nvidia_smi("exec sleep 60")
     with pytest.raises(Wrong, match="did not answer within"):
         probe_gpu.listed()
@@ -321,7 +321,7 @@ def test_floor_of_conda_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             json.dumps({"name": name, "version": "1", "depends": needs})
         )
     (records / "broken-1-0.json").write_text("{")
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))  # a conda environment, which this one is not
     assert probe_cuda.cuda_floor() == ("12.6", "cudnn")
     with pytest.raises(Wrong, match=r"cudnn needs __cuda >=12\.6, the driver supports CUDA 12\.4") as wrong:
         probe_cuda.runtime(config(), {"driver_cuda": "12.4"})

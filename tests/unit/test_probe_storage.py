@@ -175,12 +175,12 @@ def test_clients_of_the_environment_go_first(tmp_path: Path, monkeypatch: pytest
     node = storage_clients.find_client("root://disk")
     assert node
     assert node.name == "xrdfs of the node"
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # an environment with its own clients
     ours = storage_clients.find_client("root://disk")
     assert ours
     assert ours.name == "xrdfs of the environment"
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")  # and one without
     assert storage_clients.find_client("root://disk") is None
 
 

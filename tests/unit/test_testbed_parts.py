@@ -132,7 +132,7 @@ def test_process_is_not_mistaken() -> None:
 def test_key_follows_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = image.key()
     (tmp_path / "packages").write_text("less\n")
-    monkeypatch.setattr(image, "RECIPE", tmp_path)
+    monkeypatch.setattr(image, "RECIPE", tmp_path)  # the real recipe is not changed for a test
     assert image.key() != before
 
 

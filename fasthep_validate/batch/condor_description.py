@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate.models.directive import overlaid, without
+from fasthep_validate.models.execution import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fasthep_validate.batch.jobqueue import CondorJob
     from fasthep_validate.models.execution import Pool
     from fasthep_validate.models.job import JobSpec
 
@@ -40,9 +42,12 @@ SPOOLED = {
 
 
 def directives(pool: Pool) -> dict[str, str]:
-    """Submit commands of a pool: what the run needs, then what the profile says."""
+    """Submit commands of a pool: dask-jobqueue's, what the run needs, then what the profile says."""
+    from fasthep_validate.batch.jobqueue import CondorJob
+
+    header = CondorJob(pool.resources, name=f"fasthep-{pool.name}").header()
     needed = FIXED | SPOOLED if pool.spool else FIXED
-    return without("htcondor", overlaid("htcondor", needed, pool.directives), pool.skip_directives)
+    return without("htcondor", overlaid("htcondor", header, needed, pool.directives), pool.skip_directives)
 
 
 def description(jobs: Sequence[JobSpec]) -> str:
@@ -52,12 +57,10 @@ def description(jobs: Sequence[JobSpec]) -> str:
     name; of everything else each job has its own macro, found by ``$(ItemIndex)``.
     """
     each = [(job, _lines(job)) for job in jobs]
-    text = "".join(
-        _command(number, key, [lines[key].replace(job.worker, "$(worker)") for job, lines in each])
-        for number, key in enumerate(each[0][1])
-    )
-    items = "".join(f"{job.worker}\n" for job in jobs)
-    return f"{text}queue worker from (\n{items})\n"
+    header: dict[str, str] = {}
+    for number, key in enumerate(each[0][1]):
+        header |= _commands(number, key, [lines[key].replace(job.worker, "$(worker)") for job, lines in each])
+    return _job(jobs[0]).describe(header, [job.worker for job in jobs])
 
 
 def refusal(job: JobSpec) -> str:
@@ -68,11 +71,19 @@ def refusal(job: JobSpec) -> str:
     return f"HTCondor cannot transfer {bad!r}: a comma separates files there. Use a folder without one"
 
 
-def _command(number: int, key: str, values: Sequence[str]) -> str:
+def _job(job: JobSpec) -> CondorJob:
+    """What submits a job, and those of its kind; the directives have all that it asks for."""
+    from fasthep_validate.batch.jobqueue import CondorJob
+
+    return CondorJob(Resources(), name=job.worker, submit=(*job.address, *job.submit_arguments))
+
+
+def _commands(number: int, key: str, values: Sequence[str]) -> dict[str, str]:
+    """A submit command whose value each job has, with the macros for values that differ."""
     if len(set(values)) == 1:
-        return f"{key} = {values[0]}\n"
-    macros = "".join(f"v{number}_{index} = {value}\n" for index, value in enumerate(values))
-    return f"{macros}{key} = $(v{number}_$(ItemIndex))\n"
+        return {key: values[0]}
+    macros = {f"v{number}_{index}": value for index, value in enumerate(values)}
+    return {**macros, key: f"$(v{number}_$(ItemIndex))"}
 
 
 def _lines(job: JobSpec) -> dict[str, str]:
@@ -111,7 +122,7 @@ def home(job: JobSpec) -> Path:
 
 def submit_words(job: JobSpec, file: Path) -> list[str]:
     """The command that submits a job, which is described in ``file``."""
-    return ["condor_submit", "-terse", *job.address, *job.submit_arguments, str(file)]
+    return _job(job).submit_words(file)
 
 
 def shown(job: JobSpec) -> dict[str, str]:

@@ -1,8 +1,4 @@
-"""HTCondor: jobs by ``condor_submit``, files by its own transfer, states by ``condor_q`` and the job's log.
-
-The job script is the executable, and its description is written here and not by dask-jobqueue: that one runs
-``/bin/sh -c`` with the prologue joined by ``; ``, streams output where sites forbid it, and knows no files.
-"""
+"""HTCondor: jobs by ``condor_submit``, files by its own transfer, states by ``condor_q`` and the job's log."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 ``sbatch`` leaves a job's output on the node, and files where they are. So the batch script only holds the
 allocation (``slurm_hold.sh``); when it runs, the job's files are broadcast to the node's own disk and the job
-script is started as a step, whose output comes to the submit host as it is written. dask-jobqueue's
-``SLURMCluster`` submits a script that needs the submit host's Python and filesystem.
+script is started as a step, whose output comes to the submit host as it is written.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_validate.models.directive import overlaid, same, without
+from fasthep_validate.models.execution import Resources
 
 if TYPE_CHECKING:
     from fasthep_validate.models.execution import Pool
@@ -23,14 +24,15 @@ STEP = ("--overlap", "--ntasks=1", "--nodes=1", f"--export={','.join(ENVIRONMENT
 
 
 def directives(pool: Pool) -> dict[str, str]:
-    """Options of ``sbatch`` for a pool: what the run needs, then what the profile says.
+    """Options of ``sbatch`` for a pool: dask-jobqueue's, what the run needs, then what the profile says.
 
     An empty value is an option without one.
     """
+    from fasthep_validate.batch.jobqueue import SlurmJob
+
+    header = SlurmJob(pool.resources, name=f"fasthep-{pool.name}").header()
     fixed = {
-        "--job-name": f"fasthep-{pool.name}",
         "--nodes": "1",
-        "--ntasks": "1",
         "--chdir": BASE,
         "--output": NOWHERE,
         "--export": ",".join(ENVIRONMENT),
@@ -38,7 +40,7 @@ def directives(pool: Pool) -> dict[str, str]:
         # If the command was killed nobody removes what still waits. It also bounds the time of a job that starts.
         "--deadline": "now+7days",
     }
-    return without("slurm", overlaid("slurm", fixed, pool.directives), pool.skip_directives)
+    return without("slurm", overlaid("slurm", header, fixed, pool.directives), pool.skip_directives)
 
 
 def option(name: str, value: str) -> list[str]:
@@ -50,8 +52,11 @@ def option(name: str, value: str) -> list[str]:
 
 def submit_words(job: JobSpec, script: str, *arguments: str) -> list[str]:
     """The command that submits a job; ``script`` is its batch script."""
+    from fasthep_validate.batch.jobqueue import SlurmJob
+
     options = [word for item in job.directives.items() for word in option(*item)]
-    return ["sbatch", "--parsable", *job.address, *options, *job.submit_arguments, script, *arguments]
+    words = (*job.address, *options, *job.submit_arguments)
+    return SlurmJob(Resources(), name=job.worker, submit=words).submit_words(script, *arguments)
 
 
 def send_words(job: JobSpec, job_id: str, source: str, target: str) -> list[str]:

@@ -115,6 +115,7 @@ def test_htcondor_understands_every_knob(testbed: Site, tmp_path: Path) -> None:
     }  # fmt: skip
     own = {"AcctGroup": "cms.higgs", "RequestCpus": 2, "RequestDisk": 976563}
     assert {**both, **own}.items() <= plain.items()
+    assert {"DaskWorkerName": "default-0", "DaskWorkerCores": 2, "JobId": ids[0]}.items() <= plain.items()
     own = {"AcctGroup": "cms.gpu", "RequestGPUs": 1, "GPUsMinCapability": 7.5, "GPUsMinMemory": 16384}
     assert {**both, **own}.items() <= gpu.items()
     assert "RequestGPUs" not in plain
@@ -127,7 +128,8 @@ def test_slurm_understands_every_knob(testbed: Site, tmp_path: Path) -> None:
         words = shlex.split(BATCHES["slurm"].shown(job)["command"])
         assert words.pop() == "slurm_hold.sh"
         testbed.write("submit", "/home/alice/knobs.sh", "#!/bin/sh\n")
-        job_id = testbed.output("submit", *words, "/home/alice/knobs.sh")
+        # What the user's environment says of Slurm does not go before the profile.
+        job_id = testbed.output("submit", "env", "SBATCH_ACCOUNT=wrong", *words, "/home/alice/knobs.sh")
         told = testbed.output("submit", "scontrol", "--oneliner", "show", "job", job_id)
         testbed.output("submit", "scancel", job_id)
         facts.append(dict(word.partition("=")[::2] for word in told.split()))

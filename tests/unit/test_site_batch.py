@@ -163,7 +163,9 @@ def test_a_directive_is_skipped_by_its_whole_name() -> None:
 
 def test_the_last_one_of_a_name_counts_however_it_is_written() -> None:
     got = told("htcondor", resources="{memory: 1 GB}", own="{job_extra_directives: {Request_Memory: '4000'}}")
-    assert {key: value for key, value in got.items() if "memory" in key.lower()} == {"Request_Memory": "4000"}
+    assert {key: value for key, value in got.items() if "request_memory" in key.lower()} == {
+        "Request_Memory": "4000"
+    }
     site = "{site_directives: {+Flag: a}, job_extra_directives: {MY.flag: b}}"
     assert {value for key, value in told("htcondor", config=site).items() if "lag" in key} == {"b"}
     got = told("slurm", config="{queue: a, job_extra_directives: [-p b]}")

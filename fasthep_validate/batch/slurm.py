@@ -56,6 +56,7 @@ class Allocation:
 
     Attributes:
         job: what was submitted.
+        number: by which its cluster knows it.
         step: its step, once it has been started.
         failure: why there is no step.
         sending: whether its files are on their way.
@@ -63,6 +64,7 @@ class Allocation:
     """
 
     job: JobSpec
+    number: str
     step: subprocess.Popen[bytes] | None = None
     failure: str = ""
     sending: bool = False
@@ -95,7 +97,7 @@ class SlurmBatch:
                 said = " ".join(done.stderr.split())
                 raise SubmitError(f"squeue: the jobs could not be asked for: {said}.")
             lines = (line.split("|") for line in done.stdout.splitlines() if "|" in line)
-            queued |= {line[0]: line for line in lines}
+            queued |= {_id(line[0], address): line for line in lines}
         return {job_id: self._status(job_id, queued.get(job_id)) for job_id in job_ids}
 
     def explain(self, job_id: str) -> str:  # noqa: ARG002 - squeue has said it
@@ -133,23 +135,26 @@ class SlurmBatch:
     def _ask(self, job: JobSpec, words: Sequence[str]) -> Submission:
         """Give a job to ``sbatch``."""
         done = _slurm(*words)
-        job_id = done.stdout.strip().partition(";")[0]
-        if not done.ok or not job_id.isdigit():
+        number = done.stdout.strip().partition(";")[0]
+        if not done.ok or not number.isdigit():
             said = " ".join((done.stderr or done.stdout).split())
             refusal = f"sbatch refused the job: {said}. It was asked: {' '.join(words)}"
             return Submission(worker=job.worker, refusal=refusal)
-        self._allocations[job_id] = Allocation(job)
+        job_id = _id(number, job.address)
+        self._allocations[job_id] = Allocation(job, number)
         _log(job, f"submitted as job {job_id}")
         return Submission(worker=job.worker, job_id=job_id)
 
     def _by_address(
         self, job_ids: Sequence[str], *, cancel: bool = False
     ) -> Mapping[tuple[str, ...], list[str]]:
-        """The jobs by the arguments that name their cluster, with those to cancel them if that is the question."""
+        """Numbers of jobs by the arguments that name their cluster, with those to cancel them if that is the question."""
         found: dict[tuple[str, ...], list[str]] = {}
         for job_id in job_ids:
-            job = self._allocations[job_id].job
-            found.setdefault((*job.address, *(job.cancel_arguments if cancel else ())), []).append(job_id)
+            allocation = self._allocations[job_id]
+            job = allocation.job
+            key = (*job.address, *(job.cancel_arguments if cancel else ()))
+            found.setdefault(key, []).append(allocation.number)
         return found
 
     def _status(self, job_id: str, line: Sequence[str] | None) -> JobStatus:
@@ -165,7 +170,7 @@ class SlurmBatch:
             return JobStatus(
                 job_id=job_id,
                 state="removed" if state else "lost",
-                reason=_ended(allocation.job, job_id, state),
+                reason=_ended(allocation, state),
             )
         if state == "RUNNING" and not allocation.sending:
             allocation.sending = True
@@ -177,7 +182,8 @@ class SlurmBatch:
     def _start(self, job_id: str, node: str) -> None:
         """Send the files of a job that runs, and start its step; runs in a thread of its own."""
         allocation = self._allocations[job_id]
-        job, home = allocation.job, f"{BASE}/fasthep-validate-{job_id}"
+        job, number = allocation.job, allocation.number
+        home = f"{BASE}/fasthep-validate-{number}"
         step = bundled.worker_file("slurm_step.sh")
         if allocation.cancelled:
             return
@@ -185,26 +191,26 @@ class SlurmBatch:
         # Slurm calls a job running before its batch script has made the directory.
         deadline = time.monotonic() + PATIENCE
         for source, name in {str(step): step.name, **job.transfer}.items():
-            words = send_words(job, job_id, source, f"{home}/{name}")
+            words = send_words(job, number, source, f"{home}/{name}")
             while not (done := _slurm(*words, timeout=SEND)).ok:
                 if "No such file" not in done.stderr or time.monotonic() > deadline:
                     if self._allocations[job_id].cancelled:  # in the meantime
                         return
                     said = " ".join(done.stderr.split())
-                    said += _room(job, job_id, source)
+                    said += _room(job, number, source)
                     allocation.failure = f"{words[0]} of {name} failed: {said}"
                     _log(job, allocation.failure)
-                    _slurm("scancel", *job.address, job_id)
+                    _slurm("scancel", *job.address, number)
                     return
                 time.sleep(0.2)
         try:
-            allocation.step = self._srun(job_id, job, home)
+            allocation.step = self._srun(number, job, home)
         except OSError as error:
             allocation.failure = f"srun cannot be started: {error.strerror}"
 
     @staticmethod
-    def _srun(job_id: str, job: JobSpec, home: str) -> subprocess.Popen[bytes]:
-        argv = step_words(job, job_id, home)
+    def _srun(number: str, job: JobSpec, home: str) -> subprocess.Popen[bytes]:
+        argv = step_words(job, number, home)
         argv[0] = shutil.which(argv[0]) or argv[0]
         with Path(job.out).open("ab") as out, Path(job.err).open("ab") as err:
             return process.spawn(
@@ -217,15 +223,20 @@ class SlurmBatch:
             )
 
 
+def _id(number: str, address: Sequence[str]) -> str:
+    """What a job is called here: two clusters may have the same number, so ``sbatch --parsable`` adds the cluster."""
+    return ";".join((number, *(word.partition("=")[2] for word in address)))
+
+
 def _slurm(*words: str, timeout: float = PATIENCE) -> process.Completed:
     return ask(words, timeout=timeout)
 
 
-def _room(job: JobSpec, job_id: str, source: str) -> str:
+def _room(job: JobSpec, number: str, source: str) -> str:
     """Whether a file could not be sent for lack of room: sbcast then just says "Unspecified error"."""
     try:
         # df -P: one line of headings, then the free KiB in the fourth column (POSIX).
-        free = 1024 * int(_slurm(*room_words(job, job_id)).stdout.splitlines()[1].split()[3])
+        free = 1024 * int(_slurm(*room_words(job, number)).stdout.splitlines()[1].split()[3])
         size = Path(source).stat().st_size
     except (OSError, IndexError, ValueError):
         return ""
@@ -234,9 +245,9 @@ def _room(job: JobSpec, job_id: str, source: str) -> str:
     return f"; No space left on device: {BASE} has {free / 1e6:.0f} MB left for {size / 1e6:.0f} MB"
 
 
-def _ended(job: JobSpec, job_id: str, state: str) -> str:
+def _ended(allocation: Allocation, state: str) -> str:
     """What Slurm still knows of a job that ended before its step could."""
-    done = _slurm("scontrol", *job.address, "--oneliner", "show", "job", job_id)
+    done = _slurm("scontrol", *allocation.job.address, "--oneliner", "show", "job", allocation.number)
     facts = dict(word.partition("=")[::2] for word in done.stdout.split())
     told = [f"{key}={facts[key]}" for key in ("JobState", "Reason", "ExitCode") if key in facts]
     return ", ".join(told) or state or "Slurm knows nothing of it any more"

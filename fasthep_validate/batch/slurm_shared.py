@@ -88,13 +88,13 @@ class SharedSlurmBatch(slurm.SlurmBatch):
             why = reason if state == "PENDING" else ""
             return JobStatus(job_id=job_id, state=slurm.STATES[state], reason=why, node=node)
         if job_id not in self._ended:
-            self._ended[job_id] = _outcome(job_id, self._allocations[job_id].job.address)
+            self._ended[job_id] = _outcome(job_id, self._allocations[job_id])
         return self._ended[job_id]
 
 
-def _outcome(job_id: str, address: Sequence[str]) -> JobStatus:
+def _outcome(job_id: str, allocation: slurm.Allocation) -> JobStatus:
     """What Slurm still knows of a job that has left the queue: it forgets it after MinJobAge."""
-    argv = ["scontrol", *address, "--oneliner", "show", "job", job_id]
+    argv = ["scontrol", *allocation.job.address, "--oneliner", "show", "job", allocation.number]
     done = ask(argv, timeout=slurm.PATIENCE)
     facts: Mapping[str, str] = dict(word.partition("=")[::2] for word in done.stdout.split())
     told = ", ".join(f"{key}={facts[key]}" for key in ("JobState", "Reason", "ExitCode") if key in facts)

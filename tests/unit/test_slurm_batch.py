@@ -169,3 +169,25 @@ def test_job_of_another_cluster_that_left_the_queue(commands: Path, tmp_path: Pa
     job_id = submit(batch, job(tmp_path).model_copy(update={"address": ("--clusters=cm4",)}))
     assert batch.status([job_id])[job_id].reason == "JobState=TIMEOUT"
     assert "scontrol --clusters=cm4 --oneliner show job 17" in (commands / "called").read_text()
+
+
+def test_two_clusters_with_the_same_number(commands: Path, tmp_path: Path) -> None:
+    (commands / "sbatch").write_text("#!/bin/sh\necho 17\n")
+    waiting = 'case $* in *=cm4*) echo "17|PENDING|Priority|" ;; *) echo "17|PENDING|QOSMaxJobs|" ;; esac'
+    (commands / "squeue").write_text(f"#!/bin/sh\n{waiting}\n")
+    for name in ("sbatch", "squeue"):
+        (commands / name).chmod(0o755)
+    command(commands, "scancel")
+    batch = SlurmBatch(tmp_path)
+    of_each = {
+        name: submit(batch, job(tmp_path).model_copy(update={"address": (f"--clusters={name}",)}))
+        for name in ("cm4", "serial")
+    }
+    assert of_each == {"cm4": "17;cm4", "serial": "17;serial"}
+    found = batch.status(list(of_each.values()))
+    assert {job_id: status.reason for job_id, status in found.items()} == {
+        "17;cm4": "Priority",
+        "17;serial": "QOSMaxJobs",
+    }
+    batch.cancel([of_each["serial"]])
+    assert (commands / "called").read_text() == "scancel --clusters=serial 17\n"

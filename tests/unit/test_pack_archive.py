@@ -213,8 +213,11 @@ def test_a_file_that_grew_is_named_and_a_compiled_module_is_left_out(
     with Writer(tmp_path / "env", "tar.gz", SEARCH) as writer:
         writer.add_head([*entries, Entry("x.pyc", str(tmp_path / "text"), 19, 0)])
         assert writer.changed == ["x.pyc"]
-        assert unpack(writer.finish(stale=writer.changed), tmp_path / "out") == 0
+        archive = writer.finish(stale=writer.changed)
+    assert unpack(archive, tmp_path / "out") == 0
     assert not (tmp_path / "out/x.pyc").exists()
+    with tarfile.open(archive.path, "r:gz") as members:  # the head is extracted by tar, which knows no index
+        assert "x.pyc" not in members.getnames()
 
 
 def test_a_full_disk_stops_the_extractor_with_the_name_of_the_file(
@@ -296,6 +299,17 @@ def test_the_extractor_takes_no_more_than_the_job_may_use() -> None:
     cores = len(os.sched_getaffinity(0))
     assert extract.processes(1) == min(cores, 2)
     assert extract.processes(64) == min(cores, 8)
+
+
+@pytest.mark.parametrize(("length", "count", "order"), [
+    (0, 2, []),
+    (1, 4, [5]),
+    (3, 1, [5, 6, 7]),
+    (7, 2, [5, 9, 6, 10, 7, 11, 8]),
+    (4, 8, [5, 6, 7, 8]),
+])  # fmt: skip
+def test_processes_write_in_places_far_from_each_other(length: int, count: int, order: list[int]) -> None:
+    assert extract.in_turn(range(5, 5 + length), count) == order
 
 
 def test_a_chunk_is_a_part_of_what_one_core_can_take(tmp_path: Path, entries: list[Entry]) -> None:

@@ -161,7 +161,14 @@ def _settled(doubt: Doubt, *, works: bool) -> str:
 
 def _can_import(job: Job, module: str) -> bool:
     # -B: a compiled module that is written now is not the one that was listed.
-    words = [job.layout.interpreter.executable, "-I", "-B", "-c", "import sys; __import__(sys.argv[1])", module]
+    words = [
+        job.layout.interpreter.executable,
+        "-I",
+        "-B",
+        "-c",
+        "import sys; __import__(sys.argv[1])",
+        module,
+    ]
     return module.isidentifier() and process.run(words, timeout=IMPORT_TIME).ok
 
 

@@ -301,17 +301,6 @@ def test_the_extractor_takes_no_more_than_the_job_may_use() -> None:
     assert extract.processes(64) == min(cores, 8)
 
 
-@pytest.mark.parametrize(("length", "count", "order"), [
-    (0, 2, []),
-    (1, 4, [5]),
-    (3, 1, [5, 6, 7]),
-    (7, 2, [5, 9, 6, 10, 7, 11, 8]),
-    (4, 8, [5, 6, 7, 8]),
-])  # fmt: skip
-def test_processes_write_in_places_far_from_each_other(length: int, count: int, order: list[int]) -> None:
-    assert extract.in_turn(range(5, 5 + length), count) == order
-
-
 def test_a_chunk_is_a_part_of_what_one_core_can_take(tmp_path: Path, entries: list[Entry]) -> None:
     archive = write(tmp_path / "env", entries, "tar.gz", head=5)
     assert archive.parts

@@ -6,6 +6,7 @@ import os
 import platform
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -138,10 +139,11 @@ def _cached(
             notes = (f"the pack in the cache was damaged and has been made anew: {error}",)
         if found:
             return found.model_copy(update={"cached": True})
-        with cache.workplace(key) as work:
+        with cache.workplace(key) as work, ThreadPoolExecutor(1) as beside:
+            loaded = beside.submit(trial.loaded_with, layout.interpreter.executable, OF_WORKER)
             packed = build_pack(Job(layout, tree, key, work, format), say)
             if packed.manifest.machine == platform.machine():  # else its Python does not run here
                 say("trying it")
-                left = trial.packages_beside(packed, tree.entries, OF_WORKER)
+                left = trial.packages_beside(packed, tree.entries, loaded.result())
                 trial.try_out(packed.model_copy(update={"code": layer}), work / "trial", OF_WORKER, left)
             return cache.store(work, packed.model_copy(update={"notes": (*packed.notes, *notes)}))

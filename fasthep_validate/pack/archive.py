@@ -16,6 +16,7 @@ import hashlib
 import os
 import posixpath
 import tarfile
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ class Made(NamedTuple):
         data: compressed.
         chunk: for the index; its offset is not known yet.
         text: files in it that hold a path of this machine.
-        changed: compiled modules in it that were written anew meanwhile.
+        changed: compiled modules that were written anew meanwhile: not in it, or a part of one that must not be used.
     """
 
     data: bytes
@@ -118,6 +119,7 @@ class Writer:
         self._file = self.path.open("wb")
         self._cores = len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._cores)
+        self._scratch = _Scratch()
         self._digest = hashlib.sha256()
         self._size = 0
         self._chunks: list[Chunk] = []
@@ -236,38 +238,43 @@ class Writer:
         return [*above, name]
 
     def _make(self, pieces: list[Piece], directories: list[str], codec: Codec) -> Made:
-        raw = bytearray()
+        folders = b"".join(map(tar.directory, directories))
+        headers = [b"" if piece.start else tar.header(piece.entry) for piece in pieces]
+        size = sum(piece.size + tarfile.BLOCKSIZE for piece in pieces)
+        raw = self._scratch.room(len(folders) + sum(map(len, headers)) + size)
         rows, text, changed = [], [], []
-        if not pieces:
-            raw += b"".join(map(tar.directory, directories))
-        for piece in pieces:
-            entry = piece.entry
-            if not piece.start:
-                while directories:  # not before the rest of a file that began in the chunk before
-                    raw += tar.directory(directories.pop(0))
-                raw += tar.header(entry)
-            if entry.link:
-                continue
-            at = len(raw)
-            raw += bytes(piece.size)
-            with memoryview(raw) as view:
-                if not _read(piece, view[at:]):
+        end = 0
+        with memoryview(raw) as view:
+            for piece, header in zip(pieces, headers, strict=True):
+                entry = piece.entry
+                if not piece.start:  # not before the rest of a file that began in the chunk before
+                    end, folders = _put(view, end, folders), b""
+                begun = end
+                at = _put(view, end, header)
+                end = at + piece.size
+                if entry.link:
+                    continue
+                if not _read(piece, view[at:end]):
                     changed.append(entry.name)
-            rows.append(piece.row(at))
-            if self._holds_path(piece, raw, at):
-                text.append(entry.name)
-            if piece.start + piece.size == entry.size:
-                raw += bytes(-entry.size % tarfile.BLOCKSIZE)
-        data = codec.compress(raw)
+                    if piece.size == entry.size:  # else a part of it may have been written
+                        end = begun
+                        continue
+                rows.append(piece.row(at))
+                if self._holds_path(piece, raw, at):
+                    text.append(entry.name)
+                if piece.start + piece.size == entry.size:
+                    end = _put(view, end, bytes(-entry.size % tarfile.BLOCKSIZE))
+            end = _put(view, end, folders)
+            data = codec.compress(view[:end])
         sha256 = hashlib.sha256(data).hexdigest()
-        return Made(data, Chunk(codec.name, 0, len(data), len(raw), sha256, rows), text, changed)
+        return Made(data, Chunk(codec.name, 0, len(data), end, sha256, rows), text, changed)
 
     def _holds_path(self, piece: Piece, raw: bytearray, at: int) -> bool:
         entry = piece.entry
         if piece.start or entry.name.endswith(".pyc"):
             return False
         if piece.size == entry.size:
-            return self.search.in_text([bytes(raw[at:])])
+            return self.search.in_part(raw, at, at + piece.size)
         with open(entry.source, "rb", buffering=0) as stream:  # noqa: PTH123 - blocks of a big file
             return self.search.in_text(iter(lambda: stream.read(CHUNK), b""))
 
@@ -284,6 +291,29 @@ class Writer:
         self._size += len(data)
 
 
+class _Scratch(threading.local):
+    """Memory of a thread for the chunk that it makes.
+
+    It is used again and never cleared: fresh memory of the system costs more than what is put there.
+    """
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def room(self, size: int) -> bytearray:
+        """So many bytes at least; what is in them is of no use."""
+        if len(self._memory) < size:
+            self._memory = bytearray(max(size, CHUNK + CHUNK // 4))
+        return self._memory
+
+
+def _put(view: memoryview, at: int, data: bytes) -> int:
+    """Copy to a place; where it ends there."""
+    end = at + len(data)
+    view[at:end] = data
+    return end
+
+
 def _read(piece: Piece, target: memoryview) -> bool:
     """Read a piece; whether the file is still what was listed.
 
@@ -292,13 +322,14 @@ def _read(piece: Piece, target: memoryview) -> bool:
     """
     entry = piece.entry
     try:
-        with open(entry.source, "rb", buffering=0) as stream:  # noqa: PTH123 - faster, for thousands of files
-            if piece.start:
-                stream.seek(piece.start)
+        stream = os.open(entry.source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
             done = 0
-            while done < piece.size and (count := stream.readinto(target[done:])):
+            while done < piece.size and (count := os.preadv(stream, [target[done:]], piece.start + done)):
                 done += count
-            size = os.fstat(stream.fileno()).st_size
+            size = os.fstat(stream).st_size
+        finally:
+            os.close(stream)
     except OSError as error:
         raise PackError(f"{entry.source}: {error.strerror}. Make it readable, or remove it.") from error
     if done == piece.size and size == entry.size:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fasthep_validate import process
 from fasthep_validate.errors import PackError
@@ -20,7 +22,7 @@ from fasthep_validate.pack.search import Search
 from fasthep_validate.pack.tree import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fasthep_validate.models.packed import Archive, ArchiveFormat
     from fasthep_validate.pack.layout import Layout
@@ -54,6 +56,22 @@ class Job:
     format: ArchiveFormat | None = None
 
 
+class Doubt(NamedTuple):
+    """A file that needs a library that is nowhere.
+
+    Attributes:
+        name: in the tree.
+        library: that is missing.
+        module: whose import says whether it is needed.
+        source: the file on this machine.
+    """
+
+    name: str
+    library: str
+    module: str
+    source: str
+
+
 def build_pack(job: Job, say: Callable[[str], None]) -> PackedEnv:
     """Make the archive ``env.tar.gz`` in the job's directory.
 
@@ -73,12 +91,17 @@ def _build(job: Job, say: Callable[[str], None]) -> PackedEnv:
     size = _size(entries)
     count = f"{len(entries):,}".replace(",", " ")
     say(f"packing {size / 1e6:.0f} MB, {count} files")
-    plan, notes = _link(job, entries)
-    entries.update((entry.name, entry) for entry in _carried(plan))
-    require_space(job.work.parent, _space(plan, entries))
-    new = bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled")
-    entries.update((entry.name, entry) for entry in new)
-    entries.update((entry.name, entry) for entry in patched(plan.rpaths, entries, job.work / "patched"))
+    plan = _link(job, entries)
+    doubts = list(_doubts(job, entries, plan))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # while the rest is made ready
+        modules = {doubt.module for doubt in doubts}
+        importable = {module: pool.submit(_can_import, job, module) for module in modules}
+        entries.update((entry.name, entry) for entry in _carried(plan))
+        require_space(job.work.parent, _space(plan, entries))
+        new = bytecode.compile_missing(entries.values(), job.layout.interpreter, job.work / "compiled")
+        entries.update((entry.name, entry) for entry in new)
+        entries.update((entry.name, entry) for entry in patched(plan.rpaths, entries, job.work / "patched"))
+        notes = [_settled(doubt, works=importable[doubt.module].result()) for doubt in doubts]
     archive, manifest = _write(job, entries, plan, Meter("packing", _size(entries), say))
     say(f"packed {archive.size / 1e6:.0f} MB")
     return PackedEnv(
@@ -101,7 +124,7 @@ def _space(plan: Plan, entries: dict[str, Entry]) -> int:
     return int(SHARE_NEEDED * _size(entries)) + copies
 
 
-def _link(job: Job, entries: dict[str, Entry]) -> tuple[Plan, list[str]]:
+def _link(job: Job, entries: dict[str, Entry]) -> Plan:
     layout = job.layout
     elfs = libraries.read_all(entries.values())
     main = elfs.get(layout.base_python)
@@ -111,31 +134,41 @@ def _link(job: Job, entries: dict[str, Entry]) -> tuple[Plan, list[str]]:
             f"{layout.interpreter.base_executable}: is started by the loader {loader}, which a worker node "
             "does not have. Use a Python that is started by the system's loader."
         )
-    plan = libraries.Linker(entries, elfs, layout.base_python, layout.libraries).link()
-    return plan, _settle_missing(job, entries, plan)
+    return libraries.Linker(entries, elfs, layout.base_python, layout.libraries).link()
 
 
-def _settle_missing(job: Job, entries: dict[str, Entry], plan: Plan) -> list[str]:
-    """Refuse what cannot work; an extra that could not be loaded here either is only worth a note."""
-    notes = []
+def _doubts(job: Job, entries: dict[str, Entry], plan: Plan) -> Iterator[Doubt]:
     sites = tuple(f"{path}/" for path in job.layout.site_packages)
     for name, library in plan.missing:
         site = next((path for path in sites if name.startswith(path)), None)
         top = name.removeprefix(site or "").split("/")[0].split(".")[0]
         source = entries[name].source if name in entries else plan.carried[name]
-        if site is None or not _can_import(job, top):
-            raise PackError(
-                f"{source}: needs {library}, which is not on this machine. "
-                "Install that library, or remove the file or the package that brought it."
-            )
-        notes.append(
-            f"{name} needs {library}, which is not on this machine; {top} can be imported without it"
+        doubt = Doubt(name, library, top, source)
+        if site is None:
+            _settled(doubt, works=False)
+        yield doubt
+
+
+def _settled(doubt: Doubt, *, works: bool) -> str:
+    """Refuse what cannot work; an extra that could not be loaded here either is only worth a note."""
+    if not works:
+        raise PackError(
+            f"{doubt.source}: needs {doubt.library}, which is not on this machine. "
+            "Install that library, or remove the file or the package that brought it."
         )
-    return notes
+    return f"{doubt.name} needs {doubt.library}, which is not on this machine; {doubt.module} can be imported without it"
 
 
 def _can_import(job: Job, module: str) -> bool:
-    words = [job.layout.interpreter.executable, "-I", "-c", "import sys; __import__(sys.argv[1])", module]
+    # -B: a compiled module that is written now is not the one that was listed.
+    words = [
+        job.layout.interpreter.executable,
+        "-I",
+        "-B",
+        "-c",
+        "import sys; __import__(sys.argv[1])",
+        module,
+    ]
     return module.isidentifier() and process.run(words, timeout=IMPORT_TIME).ok
 
 

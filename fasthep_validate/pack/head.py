@@ -42,7 +42,8 @@ def choose(layout: Layout, entries: Mapping[str, Entry], carried: Mapping[str, s
         for path, real in places
     )
     names = {layout.base_python, *(name for name in choices if name in entries and name)}
-    names |= {name for name in entries if name.startswith(_encodings(names))}
+    encodings = _encodings(names)
+    names |= {name for name in entries if name.startswith(encodings)}
     names |= {cached_name(name, python.cache_tag) for name in names if name.endswith(".py")}
     names.add(posixpath.join(layout.libraries, EXTRACTS))
     names &= set(entries)

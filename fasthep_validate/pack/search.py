@@ -23,16 +23,25 @@ class Search:
         self._overlap = max(map(len, self._paths)) + 4
 
     def in_text(self, blocks: Iterable[bytes]) -> bool:
-        """Whether a file is text (no ELF file, no NUL byte) and holds an old path; reads all blocks."""
+        """Whether a file is text (no ELF file, no NUL byte) and holds an old path."""
         found = False
-        tail: bytes | None = b""
+        tail = b""
         for block in blocks:
-            if tail is None or block.startswith(MAGIC) or b"\0" in block:
-                tail = None
-                continue
-            found = found or self._holds(tail + block)
-            tail = (tail + block)[-self._overlap :]
-        return found and tail is not None
+            if block.startswith(MAGIC) or b"\0" in block:
+                return False
+            data = bytearray(tail + block)
+            found = found or self._holds(data, 0, len(data))
+            tail = bytes(data[-self._overlap :])
+        return found
 
-    def _holds(self, data: bytes) -> bool:
-        return any(path in data for path in self._paths) and self._pattern.search(data) is not None
+    def in_part(self, data: bytearray, start: int, end: int) -> bool:
+        """Whether a whole file that lies between other things in a buffer is such a text."""
+        if data.startswith(MAGIC, start, end) or data.find(0, start, end) >= 0:
+            return False
+        return self._holds(data, start, end)
+
+    def _holds(self, data: bytearray, start: int, end: int) -> bool:
+        if all(data.find(path, start, end) < 0 for path in self._paths):
+            return False
+        with memoryview(data) as view, view[start:end] as part:
+            return self._pattern.search(part) is not None

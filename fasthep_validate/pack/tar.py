@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tarfile
+import zlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def header(entry: Entry) -> bytes:
     mode = b"0000755\0" if entry.executable else b"0000644\0"
     sizes = (b"%011o\0" % entry.size, b"%011o\0" % max(entry.mtime_ns // 10**9, 0))
     block = HEADER.pack(name, mode, NOBODY, NOBODY, *sizes, NO_SUM, tarfile.REGTYPE, b"", MAGIC)
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    checksum = (zlib.adler32(block) & 0xFFFF) - 1  # the sum of all bytes, where it is below 65521
+    return block[:148] + b"%06o\0 " % checksum + block[156:]
 
 
 def directory(name: str) -> bytes:

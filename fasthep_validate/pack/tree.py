@@ -110,7 +110,9 @@ def collect(parts: Iterable[Part], relocations: Iterable[Relocation], links: Map
 
 def _add(tree: Tree, part: Part) -> None:
     skip = Skip(part.skip)
-    found = _walk(part.source, "", skip, tree, part.target) if part.only is None else _listed(part)
+    found = list(_listed(part))
+    if part.only is None:
+        _walk(part.source, "", skip, tree, part.target, found)
     for path, item in found:
         name = f"{part.target}/{path}" if part.target else path
         tree.entries[name] = _entry(name, posixpath.join(part.source, path), item)
@@ -132,7 +134,9 @@ def _listed(part: Part) -> Iterator[tuple[str, os.stat_result]]:
             yield path, status
 
 
-def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(
+    root: str, below: str, skip: Skip, tree: Tree, target: str, found: list[tuple[str, os.stat_result]]
+) -> None:
     try:
         with os.scandir(posixpath.join(root, below)) as items:
             inside = list(items)
@@ -150,9 +154,9 @@ def _walk(root: str, below: str, skip: Skip, tree: Tree, target: str) -> Iterato
         elif item.name == "__pycache__" and not os.access(item, os.R_OK | os.X_OK):
             tree.left_out[f"{target}/{path}"] = "bytecode that only its owner can read"
         elif item.is_dir(follow_symlinks=False):
-            yield from _walk(root, path, skip, tree, target)
+            _walk(root, path, skip, tree, target, found)
         elif item.is_file(follow_symlinks=False) or item.is_symlink():
-            yield path, item.stat(follow_symlinks=False)
+            found.append((path, item.stat(follow_symlinks=False)))
 
 
 def _settle_links(tree: Tree, relocations: tuple[Relocation, ...]) -> None:

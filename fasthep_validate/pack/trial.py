@@ -17,7 +17,7 @@ from fasthep_validate.errors import PackError
 from fasthep_validate.pack.code import VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from fasthep_validate.models.packed import Archive, PackedEnv, Parts
 
@@ -27,16 +27,22 @@ LOADED = IMPORT + "\nprint(*{name.partition('.')[0] for name in sys.modules})"
 NODE = {"PATH": "/usr/bin:/bin"}  # environment of what runs here: nothing of the user's
 
 
-def packages_beside(packed: PackedEnv, names: Iterable[str], modules: Iterable[str]) -> set[str]:
-    """Directories of packages that importing modules does not need; found by doing it where the environment lies.
+def loaded_with(python: str, modules: Iterable[str]) -> set[str]:
+    """Packages that importing modules needs; found by doing it where the environment lies. None if it fails there."""
+    done = process.run([python, "-I", "-B", "-c", LOADED, *modules], timeout=STARTING, env=NODE)
+    return set(done.stdout.split()) if done.ok else set()
+
+
+def packages_beside(packed: PackedEnv, names: Iterable[str], loaded: Collection[str]) -> set[str]:
+    """Directories of packages that need not be there when the packages that were loaded are.
 
     Args:
         packed: the pack.
         names: all files in it.
-        modules: what will be imported.
+        loaded: what is needed; all is, when it is not known.
     """
-    done = process.run([packed.submit_python, "-I", "-B", "-c", LOADED, *modules], timeout=STARTING, env=NODE)
-    loaded = set(done.stdout.split())
+    if not loaded:
+        return set()
     keep = (*packed.manifest.text_files, *packed.manifest.binary_files)
     found = set()
     for site in packed.manifest.site_packages:
@@ -47,7 +53,7 @@ def packages_beside(packed: PackedEnv, names: Iterable[str], modules: Iterable[s
             for top in tops
             if top.removesuffix(".libs") not in loaded and ".dist-info" not in top
         }
-    return {folder for folder in found if done.ok and not any(name.startswith(f"{folder}/") for name in keep)}
+    return {folder for folder in found if not any(name.startswith(f"{folder}/") for name in keep)}
 
 
 def try_out(packed: PackedEnv, folder: Path, modules: Iterable[str], left: Iterable[str] = ()) -> None:

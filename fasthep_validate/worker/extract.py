@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     Unpack = Callable[[bytes, int], memoryview]
 
@@ -165,7 +165,7 @@ def zstd_with(library: str) -> Unpack:
 
 
 def write_piece(piece: Piece, raw: memoryview) -> None:
-    """Write a file, or a part of one that is in several chunks."""
+    """Write a file, or a part of one that is in several chunks: that one gets its time when all parts are there."""
     name, size, executable, mtime, at, start, whole = piece
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     if size == whole:
@@ -176,7 +176,8 @@ def write_piece(piece: Piece, raw: memoryview) -> None:
         while data:
             count = os.pwrite(target, data, start)
             data, start = data[count:], start + count
-        os.utime(target, ns=(mtime, mtime))
+        if size == whole:
+            os.utime(target, ns=(mtime, mtime))
     finally:
         os.close(target)
 
@@ -225,9 +226,19 @@ def guarded(step: Callable[[], int]) -> int:
         return 1
 
 
+def in_turn(numbers: Sequence[int], count: int) -> list[int]:
+    """Numbers in so many rows: the first of each row, then the second of each, and so on.
+
+    Neighbours are parts of the same big file, or lie in the same directory, where one process at a time can write.
+    """
+    length = max(-(-len(numbers) // count), 1)
+    rows = [numbers[first : first + length] for first in range(0, len(numbers), length)]
+    return [row[at] for at in range(length) for row in rows if at < len(row)]
+
+
 def extract_chunks(archive: int, index: Index, count: int) -> int:
     """Extract all chunks behind the head; the worst exit code of the processes."""
-    todo = range(index.head, len(index.chunks))
+    todo = in_turn(range(index.head, len(index.chunks)), count)
     worst = 0
     for first in range(0, len(todo), QUEUE):
         source, sink = os.pipe()

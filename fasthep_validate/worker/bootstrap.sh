@@ -32,6 +32,7 @@ LOCK_BEAT=5   # seconds between two signs of life of a lock that is a directory
 LOCK_STALE=60 # seconds without one, after which nobody holds it any more
 WHOLE=.fasthep/whole # in a cached environment: it was extracted to its end
 GO=.fasthep-go # the node has been looked at: the worker may connect
+IMPORTED=.fasthep-imported # what came of importing Dask, for the look at the node
 
 worker='' chirp='' phase='' child='' caught='' reason='' words='' last_words='' available='' dir='' notes='' placed='' keeper=''
 partial='' lock='' beat='' cache='' cached=no why='' ahead=''
@@ -124,7 +125,7 @@ finish() {
     unlock
     [ -z "$ahead" ] || kill_all "$ahead"
     [ -z "$partial" ] || rm -rf -- "$partial"
-    [ -z "$notes" ] || rm -f "$notes" "$dir/$GO"
+    [ -z "$notes" ] || rm -f "$notes" "$dir/$GO" "$dir/$IMPORTED" "$dir/$IMPORTED-"
     remove_credentials
     if [ -n "$caught" ]; then
         event exited fail signal "signal $caught"
@@ -902,11 +903,11 @@ probed() {
     begin python
     scrub
     activation
-    # What the worker imports takes as long as the look at the node: it is imported meanwhile.
-    rm -f "$GO"
-    launch "$python" launch.py worker.args "$GO" </dev/null &
+    # What the worker imports takes as long as the look at the node: it is imported meanwhile, once for both.
+    rm -f "$GO" "$IMPORTED"
+    launch "$python" launch.py worker.args "$GO" "$IMPORTED" </dev/null &
     ahead=$!
-    run launch "$python" probe.py probe.json.in probe.json || fail python-failed "exit code $?: $words"
+    run launch "$python" probe.py probe.json.in probe.json "$IMPORTED" "$ahead" || fail python-failed "exit code $?: $words"
     [ -s probe.json ] || fail python-failed 'probe.py left no probe.json'
     printf 'FHV-PROBE %s\n' "$(cat probe.json)"
     end

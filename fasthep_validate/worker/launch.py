@@ -1,10 +1,10 @@
-"""Start the Dask worker of a job: ``python launch.py worker.args [GO]``.
+"""Start the Dask worker of a job: ``python launch.py worker.args [GO IMPORTED]``.
 
 ``worker.args`` holds one argument of ``dask worker`` a line, the scheduler's address first. The run's certificates
 (``ca.pem``, ``worker.pem``, ``worker.key``) and Dask's settings (``dask.yaml``) lie beside this file.
 Three steps: set aside every Dask setting that is not the run's, see whether the scheduler can be
-reached over TLS (phase ``connected``), become the worker. With ``GO``, a file, Dask is imported first, and nothing else is
-done before that file is there.
+reached over TLS (phase ``connected``), become the worker. With ``GO`` and ``IMPORTED``, two files, Dask is imported first, what
+came of it goes to the second one, for the probe, and nothing else is done before the first one is there.
 
 Exit codes: 64 usage, 70 the scheduler could not be reached, else those of ``dask worker``.
 """
@@ -31,6 +31,8 @@ ATTEMPT = 5.0  # seconds for one attempt to connect, and again for its handshake
 REPLY = 2.0  # seconds for the scheduler's first byte
 DEATH_TIMEOUT = 60.0  # seconds, when worker.args does not say
 CHIRPED = 950  # letters; HTCondor cuts what is longer than about a thousand
+AHEAD = ("dask", "distributed")  # of what a probe may be asked for
+NEEDED = ("distributed.cli.dask_worker", "distributed.nanny")
 WHOLE = ".fasthep/whole"  # in a cached environment, see node_cache.py
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -186,28 +188,40 @@ def hold_environment() -> None:
         fcntl.flock(handle, fcntl.LOCK_SH)
 
 
-def import_until(go: Path) -> None:
-    """Import what the worker needs, and wait for a file; what cannot be imported is told once it is needed."""
+def import_until(go: Path, told: Path) -> None:
+    """Import what the worker needs, tell what came of it, and wait for a file."""
     parent = os.getppid()
-    with contextlib.suppress(Exception):
-        importlib.import_module("distributed.cli.dask_worker")
-        importlib.import_module("distributed.nanny")
+    with contextlib.suppress(OSError):  # no room on the disk: the probe then imports by itself
+        new = told.with_name(told.name + "-")
+        new.write_text(json.dumps(imported()), encoding="utf-8")
+        new.replace(told)
     while not go.exists():
         if os.getppid() != parent:
             raise SystemExit(USAGE)
         time.sleep(0.01)
 
 
+def imported() -> dict[str, object]:
+    """Import what the worker needs: what came of it, and the files that the modules are from, for ``probe_code.py``."""
+    probe_code = importlib.import_module("probe_code")
+    results = [probe_code.try_import(module) for module in AHEAD]
+    for module in NEEDED:
+        with contextlib.suppress(Exception):  # told once it is needed
+            importlib.import_module(module)
+    modules, libraries = probe_code.module_files(), probe_code.mapped_libraries(Path("/proc/self/maps"))
+    return {"imports": results, "modules": sorted(modules), "libraries": sorted(libraries)}
+
+
 def main(argv: list[str]) -> int:
     """Run the worker; returns an exit code, or leaves by ``SystemExit`` from Dask's own command."""
-    if len(argv) not in {2, 3}:
-        sys.stderr.write("usage: launch.py worker.args [GO]\n")
+    if len(argv) not in {2, 4}:
+        sys.stderr.write("usage: launch.py worker.args [GO IMPORTED]\n")
         return USAGE
     args = Path(argv[1]).read_text(encoding="utf-8").splitlines()
     lead_group()
     hold_environment()
-    for name in argv[2:]:
-        import_until(Path(name))
+    if argv[2:]:
+        import_until(Path(argv[2]), Path(argv[3]))
     if not connect(args):
         return UNREACHABLE
     from distributed.cli.dask_worker import main as dask_worker

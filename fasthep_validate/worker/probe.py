@@ -1,7 +1,8 @@
-"""Look at a worker node with the Python under test: ``python probe.py CONFIG OUT``.
+"""Look at a worker node with the Python under test: ``python probe.py CONFIG OUT [IMPORTED PID]``.
 
 ``CONFIG`` is JSON with the fields of ``probe_config.Config``; ``OUT`` becomes JSON with one key a
-section, as in ``NodeProbe``. Every group of sections runs in a process of its own with a time limit, so
+section, as in ``NodeProbe``. ``IMPORTED`` is what the process ``PID`` writes (``launch.py``) once it has imported Dask, so
+that it is imported once for both. Every group of sections runs in a process of its own with a time limit, so
 that a hung mount or a crash is a finding under ``problems`` and the other sections still come back. Needs
 ``probe_*.py`` beside it, the standard library alone, Python 3.9 or later, and Linux.
 """
@@ -16,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -232,13 +234,16 @@ class Run:
 
 
 def main(argv: list[str]) -> int:
-    """``CONFIG OUT``; exit code 2 when the one cannot be read or the other not be written."""
-    if len(argv) != 3:
-        sys.stderr.write("usage: probe.py CONFIG OUT\n")
+    """``CONFIG OUT [IMPORTED PID]``; exit code 2 when the one cannot be read or the other not be written."""
+    if len(argv) not in {3, 5}:
+        sys.stderr.write("usage: probe.py CONFIG OUT [IMPORTED PID]\n")
         return 2
     del sys.path[0]  # the job's directory: where the probe lies, not a place to import from
     try:
-        run = Run(read_config(argv[1]))
+        config = read_config(argv[1])
+        if argv[3:]:
+            config = replace(config, imported=argv[3], ahead=int(argv[4]))
+        run = Run(config)
         signal.signal(signal.SIGTERM, run.end)
         signal.signal(signal.SIGINT, run.end)
         Path(argv[2]).write_text(to_json(run.until_done()) + "\n", encoding="utf-8")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import importlib
+import json
 import os
 import platform
 import re
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from fasthep_validate.worker.probe_config import Config
 
+OWN = ("probe*.py", "launch.py")  # of what lies beside this file
 INSTALLED = ("bin", "conda-meta")  # folders of a prefix whose files tell what is installed
 LOOK_INTO = 1_000_000  # bytes; larger files outside the pack's list are not text
 THREAD_VARIABLES = (
@@ -144,10 +147,39 @@ def listing(folder: str) -> list[tuple[str, int]]:
 def imports(config: Config) -> Iterator[object]:
     """An ``ImportResult`` for each required module; one that never returns is on record before it starts."""
     results: list[dict[str, object]] = []
+    known: dict[str, dict[str, object]] | None = None
     for module in config.required_imports:
         yield [*results, {"module": module, "ok": False, "error": "the import did not return"}]
-        results.append(try_import(module))
+        if known is None:
+            told = handed_over(config, config.timeout / 2)
+            known = {result["module"]: result for result in told["imports"]}
+        results.append(known.get(module) or try_import(module))
     yield results
+
+
+def handed_over(config: Config, patience: float = 0.0) -> dict[str, Any]:
+    """What the process that becomes the worker has imported (``launch.py: imported``).
+
+    Nothing if it does not say so: then the modules are imported here, where one that hangs or kills is a finding.
+    """
+    deadline = time.monotonic() + patience
+    while config.imported:
+        lives = is_alive(config.ahead)  # asked first: what it wrote last must not be missed
+        with contextlib.suppress(FileNotFoundError):
+            return dict(json.loads(Path(config.imported).read_text(encoding="utf-8")))
+        if not lives or time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return {"imports": [], "modules": [], "libraries": []}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that its parent has not waited for does not."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in "ZX"  # proc_pid_stat(5)
 
 
 def try_import(module: str) -> dict[str, object]:
@@ -177,12 +209,13 @@ def version_of(module: Any) -> str:
 
 
 def provenance(config: Config) -> object:
-    """``Provenance`` of this process."""
+    """``Provenance`` of this process, and of the one that becomes the worker."""
+    told = handed_over(config)
     root = os.path.realpath(config.root)
     own = tuple(os.path.realpath(tree) for tree in (config.root, config.code) if tree)
     allowed = (*NODE_LIBRARIES, *config.node_libraries)
-    modules = sorted(module_files())
-    libraries = sorted(mapped_libraries(Path("/proc/self/maps")))
+    modules = sorted(module_files() | set(told["modules"]))
+    libraries = sorted(mapped_libraries(Path("/proc/self/maps")) | set(told["libraries"]))
     outside = [{"path": path, "kind": "module"} for path in modules if not below(path, own)]
     outside += [
         {"path": path, "kind": "library"}
@@ -193,9 +226,9 @@ def provenance(config: Config) -> object:
 
 
 def module_files() -> set[str]:
-    """Files of all modules, the probe's own aside."""
+    """Files of all modules, the job's own aside."""
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    own = {os.path.realpath(file) for file in Path(__file__).parent.glob("probe*.py")}
+    own = {os.path.realpath(file) for name in OWN for file in Path(__file__).parent.glob(name)}
     return {os.path.realpath(file) for file in files if isinstance(file, str)} - own
 
 

@@ -32,6 +32,8 @@ class Config:
         gpu_simulate: whether numba's simulator stands in for them.
         gpu_min_free: bytes that must be free on the first.
         gpu_needs: packages that the run needs on them.
+        imported: file in which the process that becomes the worker tells what it has imported; empty without one.
+        ahead: id of that process.
     """
 
     root: str
@@ -52,6 +54,8 @@ class Config:
     gpu_simulate: bool = False
     gpu_min_free: int = 0
     gpu_needs: list[str] = field(default_factory=list)
+    imported: str = ""
+    ahead: int = 0
 
 
 def read_config(path: str) -> Config:

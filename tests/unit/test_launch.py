@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import distributed.nanny
 import pytest
 
+from fasthep_validate.bundled import worker_file
 from fasthep_validate.credentials.run_tls import make_run_tls
 from fasthep_validate.models.event import Event
 from fasthep_validate.worker import launch
@@ -169,9 +171,10 @@ def test_no_scheduler_until_the_death_timeout_is_exit_70(job: Path) -> None:
 
 
 def test_nothing_but_imports_before_the_word_to_go(job: Path) -> None:
+    shutil.copy(worker_file("probe_code.py"), job)
     arguments = [f"tls://127.0.0.1:{closed_port()}", "--name", "default-0", "--death-timeout", "1"]
     (job / "worker.args").write_text("\n".join(arguments) + "\n")
-    command = [sys.executable, "launch.py", "worker.args", "go"]
+    command = [sys.executable, "launch.py", "worker.args", "go", "imported"]
     with subprocess.Popen(command, cwd=job, stderr=subprocess.DEVNULL) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(2)
@@ -179,6 +182,17 @@ def test_nothing_but_imports_before_the_word_to_go(job: Path) -> None:
         (job / "go").touch()
         assert process.wait(60) == 70
     assert (job / "events.jsonl").exists()
+    told = json.loads((job / "imported").read_text())
+    assert [(result["module"], result["ok"]) for result in told["imports"]] == [("dask", True), ("distributed", True)]
+    assert distributed.nanny.__file__ in told["modules"]
+    assert not [name for name in told["modules"] if Path(name).parent == job]
+
+
+def test_a_full_disk_does_not_end_what_imports(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has nowhere to tell what it has imported, and goes on."""
+    monkeypatch.syspath_prepend(str(worker_file("probe_code.py").parent))
+    (job / "go").touch()
+    launch.import_until(job / "go", Path("/dev/full/imported"))
 
 
 # A scheduler, the program under test as its worker, and a client that asks both processes of the

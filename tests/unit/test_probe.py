@@ -30,15 +30,15 @@ def write_config(folder: Path, **given: object) -> Path:
     return file
 
 
-def start(folder: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    command = [sys.executable, str(PROGRAM), "probe.json.in", "probe.json"]
+def start(folder: Path, env: Mapping[str, str] | None = None, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(PROGRAM), "probe.json.in", "probe.json", *more]
     return subprocess.Popen(
         command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def look(folder: Path, env: Mapping[str, str] | None = None) -> NodeProbe:
-    process = start(folder, env)
+def look(folder: Path, env: Mapping[str, str] | None = None, *more: str) -> NodeProbe:
+    process = start(folder, env, *more)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert out == ""
@@ -108,6 +108,56 @@ def test_an_import_that_hangs_or_crashes_is_a_finding_and_the_rest_comes_back(
     assert seen.limits
     assert seen.leftovers
     assert dead(int((tmp_path / "child").read_text()))
+
+
+IMPORTED = {
+    "imports": [{"module": "hangs", "ok": True, "file": "/x.py", "version": "1", "seconds": 0.5}],
+    "modules": ["/elsewhere/x.py"],
+    "libraries": ["/elsewhere/libx.so"],
+}
+
+
+def test_what_the_worker_has_imported_is_not_imported_again(tmp_path: Path) -> None:
+    (tmp_path / "imported").write_text(json.dumps(IMPORTED))
+    write_config(tmp_path, required_imports=["hangs", "json"])
+    seen = look(tmp_path, None, "imported", str(os.getpid()))
+    assert seen.problems == {}
+    assert seen.imports
+    assert [(result.module, result.ok, result.version) for result in seen.imports][0] == ("hangs", True, "1")
+    assert (seen.imports[1].module, seen.imports[1].ok) == ("json", True)
+    assert seen.provenance
+    outside = {item.path: item.kind for item in seen.provenance.outside}
+    assert outside["/elsewhere/x.py"] == "module"
+    assert outside["/elsewhere/libx.so"] == "library"
+
+
+def test_a_worker_that_tells_while_it_is_waited_for(tmp_path: Path) -> None:
+    write_config(tmp_path, required_imports=["hangs"])
+    process = start(tmp_path, None, "imported", str(os.getpid()))
+    time.sleep(1)
+    (tmp_path / "new").write_text(json.dumps(IMPORTED))
+    (tmp_path / "new").rename(tmp_path / "imported")
+    process.communicate(timeout=60)
+    seen = NodeProbe.model_validate_json((tmp_path / "probe.json").read_text())
+    assert seen.imports
+    assert seen.imports[0].ok
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_worker_that_does_not_tell_is_not_waited_for(tmp_path: Path, lives: bool) -> None:
+    """Not for long if it lives, for it may hang in an import, and not at all if it died of one."""
+    tree(tmp_path / "modules", MODULES)
+    write_config(tmp_path, required_imports=["json", "breaks"], timeout=8)
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as worker:
+        if not lives:
+            worker.kill()  # and not waited for: a zombie
+        begun = time.monotonic()
+        seen = look(tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path / "modules")}, "imported", str(worker.pid))
+        assert (time.monotonic() - begun > 4) == lives
+    assert seen.problems == {}
+    assert seen.imports
+    assert [(result.module, result.ok) for result in seen.imports] == [("json", True), ("breaks", False)]
 
 
 def dead(pid: int) -> bool:

@@ -183,7 +183,10 @@ def test_nothing_but_imports_before_the_word_to_go(job: Path) -> None:
         assert process.wait(60) == 70
     assert (job / "events.jsonl").exists()
     told = json.loads((job / "imported").read_text())
-    assert [(result["module"], result["ok"]) for result in told["imports"]] == [("dask", True), ("distributed", True)]
+    assert [(result["module"], result["ok"]) for result in told["imports"]] == [
+        ("dask", True),
+        ("distributed", True),
+    ]
     assert distributed.nanny.__file__ in told["modules"]
     assert not [name for name in told["modules"] if Path(name).parent == job]
 

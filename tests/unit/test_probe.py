@@ -123,8 +123,8 @@ def test_what_the_worker_has_imported_is_not_imported_again(tmp_path: Path) -> N
     seen = look(tmp_path, None, "imported", str(os.getpid()))
     assert seen.problems == {}
     assert seen.imports
-    assert [(result.module, result.ok, result.version) for result in seen.imports][0] == ("hangs", True, "1")
-    assert (seen.imports[1].module, seen.imports[1].ok) == ("json", True)
+    assert [(result.module, result.ok) for result in seen.imports] == [("hangs", True), ("json", True)]
+    assert seen.imports[0].version == "1"
     assert seen.provenance
     outside = {item.path: item.kind for item in seen.provenance.outside}
     assert outside["/elsewhere/x.py"] == "module"
@@ -153,7 +153,9 @@ def test_a_worker_that_does_not_tell_is_not_waited_for(tmp_path: Path, lives: bo
         if not lives:
             worker.kill()  # and not waited for: a zombie
         begun = time.monotonic()
-        seen = look(tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path / "modules")}, "imported", str(worker.pid))
+        seen = look(
+            tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path / "modules")}, "imported", str(worker.pid)
+        )
         assert (time.monotonic() - begun > 4) == lives
     assert seen.problems == {}
     assert seen.imports

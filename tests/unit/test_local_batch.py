@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,6 @@ from tests.batches import submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -69,6 +70,22 @@ def test_job_runs_in_a_directory_of_its_own(
     log = (tmp_path / "log").read_text().splitlines()
     assert f"submitted as process {job_id} in {home}" in log[0]
     assert log[1].endswith("exit code 0")
+
+
+@pytest.mark.parametrize("where", ["here", "/dev/shm"])
+def test_an_archive_is_linked_where_that_is_possible(
+    job: Callable[[str], JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """And what is small is copied: a job may do with it what it likes."""
+    monkeypatch.setattr(local, "LINKED", 6)  # bytes; the script is shorter, and the input is not
+    with tempfile.TemporaryDirectory(dir=tmp_path if where == "here" else where) as scratch:
+        batch = local.LocalBatch(Path(scratch))
+        assert finish(batch, submit(batch, job(":"))).exit_code == 0
+        home = Path(scratch) / "default-0"
+        assert (home / "renamed").read_text() == "given\n"
+        same = home.stat().st_dev == tmp_path.stat().st_dev
+        assert (home / "renamed").samefile(tmp_path / "input") == same
+        assert not (home / "job.sh").samefile(tmp_path / "job.sh")
 
 
 def test_environment_is_scrubbed(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from fasthep_validate.models.event import Event
+from fasthep_validate.models.event import PHASES, Event
 from fasthep_validate.models.probe import NodeProbe
 
 if TYPE_CHECKING:
@@ -51,7 +51,25 @@ def read_events(path: Path) -> list[Event]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
-    return [Event.model_validate_json(line) for line in lines]
+    events: list[Event] = []
+    for line in lines:
+        put(events, Event.model_validate_json(line))
+    return events
+
+
+def put(events: list[Event], event: Event) -> None:
+    """Add an event where it belongs.
+
+    HTCondor passes on what a worker tells in no order: two lines that are written at about the same time may come the other
+    way round. A worker goes through the phases one by one, so no clock is needed to put that right.
+    """
+    places = (index for index, known in enumerate(events) if _is_before(event, known))
+    events.insert(next(places, len(events)), event)
+
+
+def _is_before(event: Event, known: Event) -> bool:
+    ranks = [(PHASES.index(one.phase), one.state != "start") for one in (event, known)]
+    return event.source == known.source == "worker" and ranks[0] < ranks[1]
 
 
 @dataclass
@@ -63,7 +81,7 @@ class EventLog:
         sources: where the worker tells of them: its standard error, and the batch system's log of the job.
         target: file of JSON lines in the run folder.
         heard: called with every new event.
-        events: all events so far, in the order in which they were heard.
+        events: all events so far, in their order.
     """
 
     worker: str
@@ -118,7 +136,7 @@ class EventLog:
             return
 
     def _keep(self, event: Event) -> None:
-        self.events.append(event)
+        put(self.events, event)
         with self.target.open("a", encoding="utf-8") as stream:
             stream.write(event.model_dump_json() + "\n")
         self.heard(event)

@@ -101,7 +101,6 @@ class CondorJob(HTCondorJob):  # type: ignore[misc]
             submit_command_extra=["-terse", *submit],
         )
         self._resources = resources
-        self._workers: Sequence[str] = ()
 
     def header(self) -> dict[str, str]:
         """Its submit commands, but for those that ask for resources.

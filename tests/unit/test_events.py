@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fasthep_validate.events import EventLog, read_probe, worker_lines
+from fasthep_validate.events import EventLog, read_events, read_probe, worker_lines
 from fasthep_validate.models.event import Event
 from fasthep_validate.testing import good_worker
 
@@ -88,6 +88,23 @@ def test_event_that_comes_by_two_ways(log: EventLog) -> None:
     err.write_text(line("preflight") + line("python") + line("exited"))
     log.poll()
     assert [event.phase for event in log.events] == ["preflight", "python", "exited"]
+
+
+def test_what_htcondor_passed_on_in_another_order(log: EventLog) -> None:
+    """What is written within a moment may arrive the other way round; its standard error then says it once more."""
+    told = [("transferred", "start"), ("transferred", "end"), ("preflight", "start"), ("preflight", "fail")]
+    lines = [
+        line(phase, state, time=7.0 - at) for at, (phase, state) in enumerate(told)
+    ]  # a clock that is set back
+    log.note("submitted", "start")
+    log.sources[1].write_text("".join(f"008 (3.0.0) 2026-11-22 22:19:27 {lines[at]}" for at in (1, 0, 3, 2)))
+    log.poll()
+    log.note("matched", "end")
+    log.sources[0].write_text("".join(lines) + line("exited"))
+    log.poll()
+    expected = ["submitted start", *map(" ".join, told), "matched end", "exited end"]
+    assert [f"{event.phase} {event.state}" for event in log.events] == expected
+    assert read_events(log.target) == log.events
 
 
 def test_bytes_that_are_no_text(log: EventLog) -> None:

@@ -109,13 +109,10 @@ class CondorJob(HTCondorJob):  # type: ignore[misc]
         """
         # The class names workers after jobs, and ours have the names of the plan.
         found = {**self.job_header_dict, "MY.DaskWorkerName": '"$(worker)"'}
-        for key in ("RequestCpus", "RequestMemory", "RequestDisk"):
-            del found[key]
-        if self._resources.memory is None:
-            del found["MY.DaskWorkerMemory"]
-        if self._resources.disk is None:
-            del found["MY.DaskWorkerDisk"]
-        return {key: str(value) for key, value in found.items()}
+        skipped = ["RequestCpus", "RequestMemory", "RequestDisk"]
+        skipped += ["MY.DaskWorkerMemory"] if self._resources.memory is None else []
+        skipped += ["MY.DaskWorkerDisk"] if self._resources.disk is None else []
+        return without("htcondor", {key: str(value) for key, value in found.items()}, skipped)
 
     def describe(self, header: Mapping[str, str], workers: Sequence[str]) -> str:
         """The submit description of a job for each of the workers.

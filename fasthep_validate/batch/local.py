@@ -6,7 +6,6 @@ directory, starts the job script there with a scrubbed environment, and connects
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import signal
@@ -56,7 +55,7 @@ class LocalBatch:
         self._ended: set[str] = set()
 
     def submit(self, jobs: Sequence[JobSpec]) -> Sequence[Submission]:
-        """Copy the files of each job and start its script; the id is the process id."""
+        """Bring the files of each job and start its script; the id is the process id."""
         return [self._submit(job) for job in jobs]
 
     def status(self, job_ids: Sequence[str]) -> Mapping[str, JobStatus]:
@@ -106,10 +105,7 @@ class LocalBatch:
         home.mkdir(mode=0o700)
         (home / MARKER).touch()
         for source, name in job.transfer.items():
-            if Path(source).stat().st_size < LINKED:
-                shutil.copy(source, home / name)
-            else:
-                _link_or_copy(source, home / name)
+            _bring(Path(source), home / name)
 
     def _start(self, job: JobSpec, home: Path) -> subprocess.Popen[bytes]:
         own = {"HOME": str(home), "TMPDIR": str(home)}
@@ -140,12 +136,13 @@ class LocalBatch:
             stream.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")
 
 
-def _link_or_copy(source: str, target: Path) -> None:
-    """Give a file a second name; a copy where that is not possible, as on another filesystem."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy(source, target)
+def _bring(source: Path, target: Path) -> None:
+    """Copy a file, or give it a second name if it is large and on the same filesystem."""
+    if source.stat().st_size >= LINKED:
+        with suppress(OSError):
+            target.hardlink_to(source)
+            return
+    shutil.copy(source, target)
 
 
 def _signal_name(number: int) -> str:

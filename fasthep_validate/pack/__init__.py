@@ -139,10 +139,12 @@ def _cached(
             notes = (f"the pack in the cache was damaged and has been made anew: {error}",)
         if found:
             return found.model_copy(update={"cached": True})
+        runs_here = layout.interpreter.machine == platform.machine()
         with cache.workplace(key) as work, ThreadPoolExecutor(1) as beside:
-            loaded = beside.submit(trial.loaded_with, layout.interpreter.executable, OF_WORKER)
+            python = layout.interpreter.executable
+            loaded = beside.submit(trial.loaded_with, python, OF_WORKER) if runs_here else None
             packed = build_pack(Job(layout, tree, key, work, format), say)
-            if packed.manifest.machine == platform.machine():  # else its Python does not run here
+            if loaded:
                 say("trying it")
                 left = trial.packages_beside(packed, tree.entries, loaded.result())
                 trial.try_out(packed.model_copy(update={"code": layer}), work / "trial", OF_WORKER, left)

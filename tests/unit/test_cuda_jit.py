@@ -76,7 +76,7 @@ def test_functions_that_cannot_be_compiled(
 @pytest.mark.parametrize("target", ["auto", "numba", "numba-cuda-mlir"])
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     for name in ("numba", "numba_cuda_mlir"):
-        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     modifier = CudaJit(functions=["a"], target=target)
     with pytest.raises(RuntimeError, match=r"numba has no CUDA in the worker environment \(numba"):
         modifier.before_node(node=NODE, inputs={}, ctx={"cuda_jit_functions": {"a": scaled}})

@@ -21,7 +21,7 @@ KB = 1000
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     """In the place of CuPy, which needs a GPU."""
     device = Device(memory=100 * KB)
-    monkeypatch.setitem(sys.modules, "cupy", device.module())
+    monkeypatch.setitem(sys.modules, "cupy", device.module())  # CuPy itself needs a GPU
     return device
 
 
@@ -192,6 +192,6 @@ def test_wrong_parameters(params: dict[str, Any], words: str) -> None:
 
 
 def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as if it were not installed
     with pytest.raises(RuntimeError, match="CuPy is not in the worker environment"):
         before(GpuPreload(fields=["pt"]), {"stream": stream()})

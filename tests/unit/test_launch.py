@@ -137,7 +137,7 @@ def test_a_network_without_a_route_is_unreachable(job: Path) -> None:
     command = ["unshare", "-n", sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if "unshare:" in done.stderr:
-        pytest.skip(done.stderr)
+        pytest.skip(f"no network of its own possible: {done.stderr}")
     assert done.stdout.startswith("unreachable [Errno 101]"), done.stderr
 
 
@@ -195,7 +195,9 @@ def test_a_full_disk_does_not_end_what_imports(job: Path, monkeypatch: pytest.Mo
     """It has nowhere to tell what it has imported, and goes on."""
     monkeypatch.syspath_prepend(str(worker_file("probe_code.py").parent))
     (job / "go").touch()
-    launch.import_until(job / "go", Path("/dev/full/imported"))
+    (job / "imported-").symlink_to("/dev/full")  # where it is written first
+    launch.import_until(job / "go", job / "imported")
+    assert not (job / "imported").exists()
 
 
 # A scheduler, the program under test as its worker, and a client that asks both processes of the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import tempfile
 import time
@@ -16,6 +15,7 @@ from fasthep_validate.errors import SubmitError
 from fasthep_validate.models.job import JobSpec, JobStatus
 from fasthep_validate.testing import good_site
 from tests.batches import submit
+from tests.processes import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,8 @@ def test_an_archive_is_linked_where_that_is_possible(
     job: Callable[[str], JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """And what is small is copied: a job may do with it what it likes."""
-    monkeypatch.setattr(local, "LINKED", 6)  # bytes; the script is shorter, and the input is not
+    # An archive of real size would take its time; the input has six bytes, and the script fewer.
+    monkeypatch.setattr(local, "LINKED", 6)
     with tempfile.TemporaryDirectory(dir=tmp_path if where == "here" else where) as scratch:
         batch = local.LocalBatch(Path(scratch))
         assert finish(batch, submit(batch, job(":"))).exit_code == 0
@@ -137,9 +138,9 @@ def test_cancel_kills_who_ignores_it(
     assert time.monotonic() - started < 2
     assert batch.status([job_id])[job_id].exit_code == -signal.SIGKILL
     deadline = time.monotonic() + 2
-    while running(child) and time.monotonic() < deadline:
+    while runs(child) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not running(child)
+    assert not runs(child)
 
 
 def test_directory_that_is_taken(
@@ -163,12 +164,3 @@ def wait_for(path: Path, text: str) -> str:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return path.read_text()
-
-
-def running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - a file of the kernel
-            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

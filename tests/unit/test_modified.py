@@ -205,7 +205,7 @@ def test_source_travels_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert result == 10
     (made,) = set(sys.modules) - before
-    monkeypatch.delitem(sys.modules, made)
+    monkeypatch.delitem(sys.modules, made)  # nobody else is to find it
 
 
 def test_two_texts_under_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_two_texts_under_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     made = set(sys.modules) - before
     assert len(made) == 2
     for name in made:
-        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delitem(sys.modules, name)  # nobody else is to find it
 
 
 def test_text_goes_before_a_module_of_the_environment() -> None:

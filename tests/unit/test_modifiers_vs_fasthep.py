@@ -28,7 +28,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     device = Device(memory=100_000)
-    monkeypatch.setitem(sys.modules, "cupy", device.module())
+    monkeypatch.setitem(sys.modules, "cupy", device.module())  # CuPy itself needs a GPU
     return device
 
 
@@ -64,7 +64,7 @@ def test_carpenters_preload_runs_here(device: Device) -> None:
 
 def test_carpenters_jit_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a compiler it runs in tests/integration/test_cuda_simulator.py."""
-    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setitem(sys.modules, "numba", None)  # as if it were not installed
     spec = carpenter("cuda.jit", "cuda_jit:CUDAJitModifier")
     with pytest.raises(
         modified.ModifierError, match=r"cuda\.jit: before_node of task 'n' failed: .*requires numba"
@@ -109,7 +109,7 @@ def test_our_preload_lets_go_in_flow_after_an_error(device: Device) -> None:
 
 
 def test_our_jit_is_refused_by_flow_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setitem(sys.modules, "numba", None)  # as if it were not installed
     manager, node = flow("cuda.jit")
     with pytest.raises(
         HookDispatchError, match=r"'cuda\.jit' failed during before_node for node stage\.A: .*no function"

@@ -238,7 +238,7 @@ class FakeNvml:
 def test_driver_that_was_updated_under_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeNvml(0))  # there is no driver to answer
     assert probe_cuda.nvml_driver() == "580.126"
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeNvml(18))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeNvml(18))  # nor one that was updated
     with pytest.raises(Wrong) as wrong:
         probe_cuda.nvml_driver()
     known = explain_gpu(str(wrong.value))
@@ -393,7 +393,7 @@ def test_package_that_is_missing(
     question: Callable[..., object], package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("cupy", "numba"):
-        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     with pytest.raises(probe_gpu_work.Skipped) as skipped:
         question(config(), {})
     assert skipped.value.step["ok"] is True

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +13,11 @@ from fasthep_validate.models.access import Access
 from fasthep_validate.worker import probe_storage, storage_access, storage_clients
 from fasthep_validate.worker.probe_config import Config
 from fasthep_validate.worker.storage_clients import ClientError, Https, find_token
+from tests.processes import ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 WANTED = {"name": "disk", "url": "root://localhost:1", "credential": "kerberos", "read": "/a"}
 ALL = {
@@ -76,22 +76,7 @@ def test_a_client_that_hangs_is_ended_with_its_children(
     failure = misbehaving(tmp_path, monkeypatch, text).failure
     assert failure
     assert (failure.name, failure.fault) == ("write", "timed-out")
-    assert _ends(int(child.read_text()))
-
-
-def _ends(pid: int) -> bool:
-    """Whether a process is gone within a moment: the kernel ends one that was killed when it next has time for it."""
-    deadline = time.monotonic() + 5
-    while (runs := _runs(pid)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not runs
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    assert ends(int(child.read_text()))
 
 
 @pytest.mark.parametrize(

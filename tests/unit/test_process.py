@@ -11,23 +11,9 @@ from pathlib import Path
 import pytest
 
 from fasthep_validate import process
+from tests.processes import ends
 
 CHILD_OF_A_CHILD = "sleep 60 & echo $!; wait"
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; a zombie that nobody reaps in a container has, too."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
-
-
-def wait_gone(pid: int) -> bool:
-    deadline = time.monotonic() + 2
-    while not gone(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return gone(pid)
 
 
 def test_output_and_code() -> None:
@@ -83,7 +69,7 @@ def test_time_out_kills_children_of_children_too() -> None:
     assert time.monotonic() - started < 5
     assert done.returncode == 124
     assert done.stderr == "sh: no answer within 0.2 s"
-    assert wait_gone(int(done.stdout))
+    assert ends(int(done.stdout))
 
 
 def test_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -96,13 +82,11 @@ def test_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    # A mock, for a real signal would hit pytest at any moment.
-    monkeypatch.setattr(
-        subprocess.Popen, "communicate", interrupted
-    )  # Ctrl-C cannot be sent at a given moment
+    # A real Ctrl-C would hit pytest itself, and at any moment.
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         process.run(["sh", "-c", f"sleep 60 & echo $! >'{noted}'; wait"], timeout=10)
-    assert wait_gone(int(noted.read_text()))
+    assert ends(int(noted.read_text()))
 
 
 def test_spawn_leads_a_session_of_its_own(tmp_path: Path) -> None:

@@ -52,9 +52,8 @@ def test_everything_elsewhere_is_outside(tmp_path: Path, monkeypatch: pytest.Mon
 def test_sibling_with_the_same_beginning_is_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("a_sibling")
     module.__file__ = str(tmp_path / "env-other" / "a_sibling.py")
-    monkeypatch.setitem(
-        sys.modules, "a_sibling", module
-    )  # where a module was imported from: no such folder is on the path
+    # Imported from a folder that is not on the path.
+    monkeypatch.setitem(sys.modules, "a_sibling", module)
     outside = {file.path for file in look(tmp_path / "env", monkeypatch).outside}
     assert os.path.realpath(module.__file__) in outside
 
